@@ -1,0 +1,125 @@
+"""Checkpoints that are written whole, verified before use, and pruned only once a newer one has been read back.
+
+A checkpoint is a folder step_<steps>/ of what tf.train.Checkpoint writes, and manifest.json with the step and the
+sha256 of each file. It is written under a hidden name and renamed when complete, so a kill leaves none half done.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow as tf
+from shared.flags import UserError
+
+
+class Found(NamedTuple):
+    """A verified checkpoint, and what was wrong with the newer ones that were passed over."""
+
+    folder: Path
+    step: int
+    damage: list[str]
+
+
+def save(folder: Path, step: int, keep: int, **objects) -> Path:
+    """Writes the objects' variables as checkpoint `step`, reads it back, then removes all but the newest `keep`.
+
+    Args:
+        folder: that holds the run's checkpoints; made if missing.
+        step: steps completed.
+        keep: checkpoints to keep, this one included; at least 1.
+        objects: by name, what tf.train.Checkpoint can track.
+    Raises:
+        UserError: the disk is full or cannot be written; earlier checkpoints are untouched.
+    """
+    partial, complete = folder / f".partial_{step:08d}", folder / f"step_{step:08d}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        prefix = str(partial / "variables")
+        tf.train.Checkpoint(**objects).write(prefix)
+        files = sorted(path for path in partial.iterdir() if path.name.startswith("variables"))
+        manifest = {"step": step, "sha256": {path.name: sha256(path) for path in files}}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2))
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():  # reading compares every tensor's checksum
+            reader.get_tensor(name)
+        shutil.rmtree(complete, ignore_errors=True)
+        partial.rename(complete)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot write a checkpoint of step {step} to {folder}: {reason}") from error
+    for old in _newest_first(folder)[keep:]:
+        shutil.rmtree(old)
+    return complete
+
+
+def find(folder: Path, step: int | None = None) -> Found | None:
+    """The newest undamaged checkpoint in the folder, or that of `step`; None where the folder has none at all.
+
+    Raises:
+        UserError: there are checkpoints and none that was asked for is good; the message says what is wrong.
+    """
+    candidates = _newest_first(folder)
+    if not candidates:
+        return None
+    if step is not None:
+        steps = [int(path.name.removeprefix("step_")) for path in candidates]
+        if step not in steps:
+            raise UserError(f"{folder} has no checkpoint of step {step}; it has {sorted(steps)}")
+        candidates = [candidates[steps.index(step)]]
+    damage = []
+    for candidate in candidates:
+        problem = _problem(candidate)
+        if problem is None:
+            return Found(candidate, int(candidate.name.removeprefix("step_")), damage)
+        damage.append(f"{candidate}: {problem}")
+    raise UserError(f"no good checkpoint: {'; '.join(damage)}")
+
+
+def restore(found: Found, **objects) -> None:
+    """Fills the objects' variables, all of them, from a checkpoint that `save` wrote of objects of these names.
+
+    Raises:
+        UserError: the checkpoint is of other networks.
+    """
+    try:
+        status = tf.train.Checkpoint(**objects).read(str(found.folder / "variables"))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise UserError(f"{found.folder} is a checkpoint of other networks: {str(error).splitlines()[0]}") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed process left half written."""
+    for partial in folder.glob(".partial_*"):
+        shutil.rmtree(partial)
+
+
+def sha256(path: Path) -> str:
+    """The file's hex digest."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step_*"), reverse=True)
+
+
+def _problem(checkpoint: Path) -> str | None:
+    try:
+        digests = dict(json.loads((checkpoint / "manifest.json").read_text())["sha256"])
+        assert digests
+    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+        return "manifest.json is missing or damaged"
+    for name, digest in digests.items():
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+        if sha256(checkpoint / name) != digest:
+            return f"{name} is damaged"
+    return None

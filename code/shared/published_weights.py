@@ -1,0 +1,49 @@
+"""Trained weights as one small file, for evaluation only: numpy's npz of 16-bit, or 8-bit, numbers.
+
+Kernels of a million weights and more are kept in 8 bits, with a scale for each output unit; all else as float16.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+from shared.flags import UserError
+
+EIGHT_BITS_FROM = 1_000_000  # weights
+
+
+def save(path: Path, networks: Iterable[keras.Model]) -> None:
+    """Writes every weight of the networks, moving statistics included."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, weight in _weights(networks):
+        value = np.asarray(weight)
+        if value.size >= EIGHT_BITS_FROM:
+            scale = np.abs(value).max(axis=tuple(range(value.ndim - 1))) / 127 + 1e-12
+            arrays[f"{name}|scale"] = scale.astype(np.float32)
+            arrays[name] = np.rint(value / scale).astype(np.int8)
+        else:
+            arrays[name] = value.astype(np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **arrays)
+
+
+def load(path: Path, networks: Iterable[keras.Model]) -> None:
+    """Fills every weight of the networks.
+
+    Raises:
+        UserError: the file is damaged, or is of other networks.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name, weight in _weights(networks):
+                value = file[name].astype(np.float32)
+                weight.assign(value * file[f"{name}|scale"] if f"{name}|scale" in file else value)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path} is damaged or of other networks: {str(error).splitlines()[0]}") from error
+
+
+def _weights(networks: Iterable[keras.Model]):
+    for network in networks:
+        for number, weight in enumerate(network.weights):
+            yield f"{network.name}|{number:03d}|{weight.name}", weight

@@ -1,0 +1,81 @@
+"""Trained models on disk: finding one, filling networks from it, keeping its numbers, publishing it.
+
+A model folder is a run's (settings.json, checkpoints/) or holds published weights (settings.json, weights.npz).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+from shared import checkpoints, published_weights, training_run
+from shared.flags import UserError, require
+
+
+def find(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
+    """The model folder to evaluate: the one named, else the newest run under log_dir, else the published weights."""
+    folder = model_dir or training_run.newest(log_dir) or published
+    require(folder.is_dir(), f"there is no folder {folder}")
+    return folder
+
+
+def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = None) -> int:
+    """Fills the networks, a NamedTuple, from a model folder.
+
+    Args:
+        iteration: step of the checkpoint wanted; default: the newest good one.
+    Returns:
+        The steps the weights were trained for.
+    Raises:
+        UserError: no such checkpoint, a damaged one, or one of other networks.
+    """
+    if (folder / "weights.npz").exists():
+        steps = training_run.settings(folder)["steps"]
+        require(iteration in (None, steps), f"{folder} holds the weights of step {steps} only")
+        published_weights.load(folder / "weights.npz", networks)
+        return steps
+    found = checkpoints.find(folder / "checkpoints", iteration)
+    if found is None:
+        raise UserError(f"{folder} has no checkpoint yet")
+    checkpoints.restore(found, networks=networks)
+    return found.step
+
+
+def output_dir(folder: Path, log_dir: Path) -> Path:
+    """Where the pictures and numbers of a model go: beside a run's own, or under log_dir for published weights."""
+    return log_dir / f"published_{folder.name}" if (folder / "weights.npz").exists() else folder
+
+
+def write_numbers(numbers: dict, folder: Path, step: int) -> None:
+    """Writes evaluation.json, with the step whose weights gave the numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps({"step": step} | numbers, indent=2) + "\n")
+
+
+def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path) -> None:
+    """Adds a run's numbers to results.json, or replaces those of the same run at the same step."""
+    settings = training_run.settings(run_folder)
+    entry = {
+        "system": settings["system"],
+        "data_set": settings["data_set"],
+        "preset": settings["config"].get("preset", "default"),
+        "seed": settings["config"]["seed"],
+        "steps": step,
+        "minutes": round(training_run.minutes(run_folder), 1),
+        "commit": settings["commit"],
+        "command": settings["command"],
+        "precision": settings["config"]["precision"],
+        "metrics": metrics,
+    }
+    entries = json.loads(results.read_text()) if results.exists() else []
+    identity = ("data_set", "preset", "seed", "steps", "commit", "command")
+    entries = [other for other in entries if any(other[name] != entry[name] for name in identity)]
+    results.write_text(json.dumps([*entries, entry], indent=2) + "\n")
+
+
+def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
+    """Writes the networks' weights and the run's settings as a folder that `find` and `fill` take."""
+    settings = training_run.settings(run_folder)
+    published_weights.save(pretrained / "weights.npz", networks)
+    settings["config"] |= {"data_dir": None, "log_dir": None, "resume": None}  # the publisher's own folders
+    (pretrained / "settings.json").write_text(json.dumps({"steps": step} | settings, indent=2) + "\n")

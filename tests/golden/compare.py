@@ -1,0 +1,105 @@
+"""Compares the port with numbers that the original programs gave: `python tests/golden/compare.py FILE.npz ...`
+
+Prints, for each quantity of each file, the largest relative difference and its bound. Exit status: 0 within all
+bounds, 1 beyond one, 2 where a file cannot be read or its system is unknown.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "code"), str(Path(__file__).resolve().parent)]
+
+# oneDNN adds up in another order, and 8 images leave gradients of biases with a thousandth of rounding noise.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+from shared import flags
+from shared.flags import UserError
+
+# The module beside this file that rebuilds each system's numbers.
+ADAPTERS = {"infogan": "infogan_numbers", "infogan_celeba": "infogan_numbers"}
+
+OUTPUTS_BOUND, GRADIENTS_BOUND, SECOND_STEP_BOUND, KERNELS_BOUND = 1e-4, 1e-3, 1e-2, 1e-3
+NEGLIGIBLE = 1e-5  # Adam divides by the gradient's own size: rounding makes large ratios of small losses
+INPUTS = {"variables", "loss_names", "system", "seed"}
+
+
+class Difference(NamedTuple):
+    """One quantity's largest relative difference; bound None where it is printed only."""
+
+    quantity: str
+    relative: float
+    bound: float | None
+
+    @property
+    def exceeded(self) -> bool:
+        return self.bound is not None and not self.relative <= self.bound  # a nan exceeds
+
+
+def compare(golden: dict[str, np.ndarray], ours: dict[str, np.ndarray]) -> list[Difference]:
+    """Every number of a golden file against ours of the same name; `ours` must have them all."""
+    kinds = [str(variable).split("|")[1] for variable in golden["variables"]]
+    shapes = [str(variable).split("|")[2] for variable in golden["variables"]]
+    before_batch_norm = [
+        kind == "bias" and "beta" in kinds[i + 1 : i + 3] and shapes[i + 1] == shapes[i]
+        for i, kind in enumerate(kinds)
+    ]
+    is_kernel = np.array([kind == "kernel" for kind in kinds])
+    bounded_gradients = ~np.isnan(golden["gradient_norms"]) & ~np.array(before_batch_norm)
+
+    differences = [
+        Difference(name, _relative(golden[name], ours[name]), OUTPUTS_BOUND)
+        for name in golden
+        if name.startswith(("inference_", "training_"))
+    ]
+    gradients = _relative_each(golden["gradient_norms"], ours["gradient_norms"])[bounded_gradients]
+    differences.append(Difference("gradient_norms", gradients.max(), GRADIENTS_BOUND))
+    for row, bound in enumerate((OUTPUTS_BOUND, SECOND_STEP_BOUND, None)):
+        for column, name in enumerate(golden["loss_names"]):
+            a, b = golden["loss_history"][row, column], ours["loss_history"][row, column]
+            relative = 0.0 if abs(a - b) < NEGLIGIBLE else _relative(a, b)
+            differences.append(Difference(f"step {row + 1} {name}", relative, bound))
+    final = _relative_each(golden["final_l2"], ours["final_l2"])
+    differences.append(Difference("final_l2 of kernels", final[is_kernel].max(), KERNELS_BOUND))
+    differences.append(Difference("final_l2 of the rest", final[~is_kernel].max(), None))
+    differences.append(Difference("final_sum", _relative(golden["final_sum"], ours["final_sum"]), None))
+    return differences
+
+
+def _relative(golden: np.ndarray, ours: np.ndarray) -> float:
+    """Largest difference over the largest value: elements near zero do not count for more than they are."""
+    golden, ours = np.asarray(golden, float), np.asarray(ours, float)
+    if golden.shape != ours.shape:
+        return float("nan")
+    return float(np.max(np.abs(golden - ours)) / max(np.max(np.abs(golden)), 1e-12))
+
+
+def _relative_each(golden: np.ndarray, ours: np.ndarray) -> np.ndarray:
+    return np.abs(golden - ours) / np.maximum(np.abs(golden), 1e-12)
+
+
+def main() -> None:
+    flags.require(len(sys.argv) > 1, "usage: compare.py FILE.npz ...")
+    exceeded = False
+    for path in sys.argv[1:]:
+        try:
+            golden = dict(np.load(path))
+            system = str(golden["system"])
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path} is not a golden file: {error}") from None
+        flags.require(system in ADAPTERS, f"{path}: unknown system {system}; known are {', '.join(ADAPTERS)}")
+        print(f"{path}: {system}")
+        for difference in compare(golden, importlib.import_module(ADAPTERS[system]).numbers(golden)):
+            bound = f"bound {difference.bound:.0e}" if difference.bound else "printed only"
+            verdict = "EXCEEDED" if difference.exceeded else ""
+            print(f"  {difference.quantity:40s} {difference.relative:9.2e}  {bound:14s}{verdict}")
+            exceeded |= difference.exceeded
+    sys.exit(1 if exceeded else 0)
+
+
+if __name__ == "__main__":
+    flags.run(main)
