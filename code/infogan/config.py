@@ -4,7 +4,8 @@ import dataclasses
 from typing import Annotated, Literal
 
 import tyro
-from shared.flags import RunFlags
+
+from shared.flags import RunFlags, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Config(RunFlags):
     """Images a step."""
     max_epochs: Annotated[int, tyro.conf.arg(aliases=["--maxepoch"])] = 50
     """Passes over the 60,000 images."""
-    lr_d: float = 2e-4
+    lr_d: Annotated[float, tyro.conf.arg(aliases=["--lr"])] = 2e-4
     """Adam's learning rate for the discriminator and the recognition network."""
     lr_g: float = 1e-3
     """Adam's learning rate for the generator: the program's 1e-3, where its text says 2e-3."""
@@ -41,12 +42,23 @@ class Config(RunFlags):
     """Largest global norm of an update's gradients; 0 does not clip."""
     image_size: tyro.conf.Suppress[int] = 28
     channels: tyro.conf.Suppress[int] = 1
+    train: bool = False
+    """The original's; this script always trains."""
+    gan_type: Literal["infogan"] = "infogan"
+    """The original's."""
+    dataset: Literal["mnist"] = "mnist"
+    """The original's."""
+
+    def check(self) -> None:
+        super().check()
+        self.require_at_least(1, "num_z", "batch_size", "max_epochs", "nd", "ng")
+        self.require_at_least(2, "categorical_sizes")
+        self.require_at_least(0, "num_continuous", "lr_d", "lr_g", "w_mutual", "continuous_weight", "clip_norm")
+        require(0 < self.keep_prob <= 1, f"--keep_prob: expected above 0, at most 1; got {self.keep_prob}")
 
 
 # The paper leaves the variance of Q(c|x) open for MNIST; its authors' program fixes it at one, unweighted.
 PRESETS = {
     "default": Config(),
-    "paper": Config(
-        preset="paper", num_z=62, num_continuous=2, max_steps=5000, continuous_weight=1.0, clip_norm=0.0
-    ),
+    "paper": Config(preset="paper", num_z=62, num_continuous=2, max_steps=5000, continuous_weight=1.0, clip_norm=0.0),
 }

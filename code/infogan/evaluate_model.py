@@ -12,7 +12,7 @@ SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from infogan.config import Config
-from shared import flags
+from shared import flags, run_folders
 
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 PUBLISHED = SYSTEM_DIR / "pretrained" / "paper"
@@ -49,13 +49,14 @@ def main() -> None:
     wanted = ("evaluate", "generate", "traverse", "interpolate", "json", "publish")
     flags.require(any(getattr(chosen, name) for name in wanted), f"nothing to do; add --{', --'.join(wanted)}")
 
+    flags.import_tensorflow()
     from infogan import evaluation, pictures
     from infogan.networks import build_networks
-    from shared import image_grids, trained_models, training_run
+    from shared import image_grids, trained_models
     from shared.datasets import mnist
 
     model_dir = trained_models.find(chosen.model_dir, LOG_DIR, PUBLISHED)
-    config = training_run.saved_config(model_dir, "infogan", Config)
+    config = run_folders.saved_config(model_dir, "infogan", Config)
     networks = build_networks(config)
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)

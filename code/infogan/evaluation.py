@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import tensorflow as tf
+
 from infogan import losses, pictures
 from infogan.config import Config
 from infogan.networks import Networks
@@ -46,9 +47,7 @@ def evaluate(networks: Networks, config: Config, data: mnist.Mnist) -> dict:
         return numbers
     train = categories(networks, data.train_images)
     maps = [code_mapping.match(train[:, k], data.train_labels, n) for k, n in enumerate(config.categorical_sizes)]
-    train_accuracy = [
-        code_mapping.accuracy(mapping[train[:, k]], data.train_labels) for k, mapping in enumerate(maps)
-    ]
+    train_accuracy = [code_mapping.accuracy(mapping[train[:, k]], data.train_labels) for k, mapping in enumerate(maps)]
     code = int(np.argmax(train_accuracy))
     predicted = maps[code][categories(networks, data.test_images)[:, code]]
     confusion = code_mapping.confusion(predicted, data.test_labels)

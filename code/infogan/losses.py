@@ -24,9 +24,7 @@ def adversarial_g_loss(fake_logit: tf.Tensor) -> tf.Tensor:
 
 def categorical_losses(logits: Sequence[tf.Tensor], one_hots: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """-E[log Q(c|x)] of each categorical code in nats; [batch, classes] each. ln(classes) where it is ignored."""
-    return [
-        -tf.reduce_mean(tfd.OneHotCategorical(logits=q).log_prob(c)) for q, c in zip(logits, one_hots, strict=True)
-    ]
+    return [-tf.reduce_mean(tfd.OneHotCategorical(logits=q).log_prob(c)) for q, c in zip(logits, one_hots, strict=True)]
 
 
 def continuous_loss(mean: tf.Tensor, deviation: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
@@ -36,5 +34,5 @@ def continuous_loss(mean: tf.Tensor, deviation: tf.Tensor, codes: tf.Tensor) -> 
 
 
 def code_entropy(categorical_sizes: Sequence[int], num_continuous: int) -> float:
-    """H(c) in nats, a constant: ln n a categorical code; a continuous one counts as a unit Gaussian, as in the original."""
+    """H(c) in nats, a constant: ln n a categorical code; a continuous one counts as a unit Gaussian, as there."""
     return sum(math.log(n) for n in categorical_sizes) + 0.5 * num_continuous * (1 + math.log(2 * math.pi))

@@ -4,8 +4,9 @@ from functools import partial
 from typing import NamedTuple
 
 import keras
-from infogan.config import Config
 from keras import layers
+
+from infogan.config import Config
 from shared.fused_layers import FusedBatchNormalization
 from shared.keyed_noise import KeyedDropout, key_input
 from shared.latent_codes import CodeSizes

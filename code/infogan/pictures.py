@@ -5,6 +5,7 @@ Codes are drawn from the run's seed alone, so the same cells can be compared acr
 
 import numpy as np
 import tensorflow as tf
+
 from infogan.config import Config
 from infogan.networks import Networks, code_sizes
 from shared import image_grids, latent_codes
@@ -70,9 +71,7 @@ def interpolate(networks: Networks, config: Config, rows: int = 10, columns: int
 
 def of_epoch(networks: Networks, config: Config) -> dict[str, np.ndarray]:
     """The pictures that the original draws after every epoch, by name."""
-    discrete = {
-        f"vary_discrete_{k}": vary_discrete(networks, config, k) for k in range(len(config.categorical_sizes))
-    }
+    discrete = {f"vary_discrete_{k}": vary_discrete(networks, config, k) for k in range(len(config.categorical_sizes))}
     continuous = {
         f"interp_cont_{k}": vary_continuous(networks, config, k, limit=1.0) for k in range(config.num_continuous)
     }

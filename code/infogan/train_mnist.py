@@ -1,4 +1,4 @@
-"""Trains InfoGAN on MNIST. `python train_mnist.py --help` lists the flags."""
+"""Trains InfoGAN on MNIST."""
 
 import sys
 from pathlib import Path
@@ -6,39 +6,31 @@ from pathlib import Path
 SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
-from infogan.config import PRESETS, Config
-from shared import flags
-from shared.datasets import mnist
+from infogan.config import PRESETS
+from shared import flags, run_folders
+from shared.datasets import batches, mnist
+
+LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 
 
 def main() -> None:
-    # TensorFlow is imported once the flags are read: --help and a mistyped flag answer at once.
-    def saved_config(resume: str, preset: Config) -> Config:
-        from shared import training_run
-
-        return training_run.saved_config(training_run.to_resume(resume, log_dir(preset)), "infogan", Config)
-
-    config = flags.parse(Config, PRESETS, "Trains InfoGAN on MNIST.", saved_config)
+    # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
+    config, folder = run_folders.parse_flags("infogan", PRESETS, LOG_DIR, "Trains InfoGAN on MNIST.")
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
+    batches.steps_per_epoch(len(data.train_images), config.batch_size)  # refuses a batch larger than the data
 
+    flags.import_tensorflow()
     from infogan import evaluation, training
     from shared import trained_models
-    from shared.training_run import TrainingRun, to_resume
+    from shared.training_run import TrainingRun
 
-    if config.resume is None:
-        run = TrainingRun.start("infogan", "mnist", config, log_dir(config), data.sha256)
-    else:
-        run = TrainingRun.resume(to_resume("".join(config.resume), log_dir(config)), config)
-    with run:
+    folder = folder or run_folders.start("infogan", "mnist", config, config.log_dir or LOG_DIR, data.sha256)
+    with TrainingRun(folder, config, data.sha256) as run:
         networks = training.train(config, data.train_images, run)
         numbers = evaluation.evaluate(networks, config, data)
-        trained_models.write_numbers(numbers, run.folder, run.step)
-        print(evaluation.report(numbers))
-    print(f"Pictures and log: {run.folder}")
-
-
-def log_dir(config: Config) -> Path:
-    return config.log_dir or SYSTEM_DIR / "log_dir" / "mnist"
+        trained_models.write_numbers(numbers, folder, run.step)
+    print(evaluation.report(numbers))
+    print(f"Pictures and log: {folder}")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+
 from infogan import losses, pictures
 from infogan.config import Config
 from infogan.networks import Networks, build_networks, code_sizes
-from shared import latent_codes
+from shared import image_grids, latent_codes
 from shared.datasets import batches, mnist
 from shared.fused_layers import FusedAdam
 from shared.latent_codes import Codes
@@ -90,6 +91,7 @@ def g_step(networks: Networks, optimizers: Optimizers, codes: Codes, key, config
         "g_loss": gan_loss,
         "LI_G": bound,
         "mutual_information_bound": losses.code_entropy(config.categorical_sizes, 0) - sum(categorical),
+        "mutual_information_ceiling": tf.constant(losses.code_entropy(config.categorical_sizes, 0)),
         "cross_entropy_continuous": continuous,
     } | {f"cross_entropy_categorical_{k}": loss for k, loss in enumerate(categorical)}
 
@@ -109,9 +111,11 @@ def train_step(networks: Networks, optimizers: Optimizers, images, codes: Codes,
     """
     scalars = {}
     for update in range(config.nd):
-        scalars |= d_step(networks, optimizers, images, codes, key + [0, update], config)
+        update_key = tf.random.fold_in(key, update)
+        scalars |= d_step(networks, optimizers, images, codes, update_key, config)
     for update in range(config.ng):
-        scalars |= g_step(networks, optimizers, codes, key + [0, update], config)
+        update_key = tf.random.fold_in(key, config.nd + update)
+        scalars |= g_step(networks, optimizers, codes, update_key, config)
     return scalars
 
 
@@ -137,12 +141,14 @@ def train(config: Config, images: np.ndarray, run: TrainingRun) -> Networks:
         key = latent_codes.key(config.seed, step)
         codes = latent_codes.sample(code_sizes(config), config.batch_size, key)
         batch = images[batches.batch_indices(step, config.batch_size, len(images), config.seed)]
-        batch = mnist.scale_to_symmetric(batch)
+        batch = tf.constant(mnist.scale_to_symmetric(batch))
 
-        scalars = train_step(networks, optimizers, tf.constant(batch), codes, key, config)
+        scalars = train_step(networks, optimizers, batch, codes, key, config)
 
         if logged := run.log(scalars):
             warn(logged, step, config, run)
+            run.tensorboard_image("real", image_grids.tile((batch[:10].numpy() + 1) / 2, columns=10))
+            run.tensorboard_image("generated", pictures.grid(networks, latent_codes.take(codes, range(10)), columns=10))
         epoch, steps_into_epoch = divmod(step + 1, steps_per_epoch)
         if steps_into_epoch == 0 or step + 1 == last:
             for name, picture in pictures.of_epoch(networks, config).items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
+
 from shared.flags import UserError
 
 

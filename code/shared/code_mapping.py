@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
 from shared.flags import require
 
 UNMATCHED = -1

@@ -1,10 +1,11 @@
-"""A frozen dataclass as command-line flags, and errors as one line. Imports no TensorFlow: --help is quick."""
+"""A frozen dataclass as command-line flags and as JSON, and errors as one line. Imports no TensorFlow."""
 
-import argparse
+import contextlib
 import dataclasses
+import errno
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -13,6 +14,12 @@ import tyro
 
 class UserError(Exception):
     """What the user can mend: the message says in one line what is wrong and what to do."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises UserError(message) unless the condition holds."""
+    if not condition:
+        raise UserError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,95 +45,84 @@ class RunFlags:
     save_every: int = 500
     """Steps between two checkpoints."""
 
+    def check(self) -> None:
+        """Raises UserError where a value is out of range; a system adds its own ranges."""
+        require(0 <= self.seed < 2**31, f"--seed: expected 0 to {2**31 - 1}; got {self.seed}")
+        require(len(self.resume or ()) <= 1, f"--resume: expected one folder; got {self.resume}")
+        self.require_at_least(1, "max_steps", "log_every", "save_every")
 
-# What may differ between a run's settings and the flags of a command that resumes it.
-FREE_ON_RESUME = frozenset({"data_dir", "log_dir", "max_steps", "resume", "log_every", "save_every"})
+    def require_at_least(self, least: float, *names: str) -> None:
+        """Raises UserError where one of the named flags, or a number in it, is below `least`."""
+        for name in names:
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                require(number is None or number >= least, f"--{name}: expected {least} or more; got {number}")
+
 
 ConfigT = TypeVar("ConfigT", bound=RunFlags)
 
 
-def parse(
-    config_class: type[ConfigT],
-    presets: Mapping[str, ConfigT],
-    description: str,
-    saved_config: Callable[[str, ConfigT], ConfigT],
-    arguments: list[str] | None = None,
-) -> ConfigT:
-    """Flags of a training script as its config.
-
-    The defaults are those of --preset (the first of `presets` without it) or, with --resume, the settings of
-    the run that goes on; so nothing has to be typed again, and what is typed differently is seen.
-
-    Args:
-        config_class: frozen dataclass, a subclass of RunFlags, that holds every flag.
-        presets: configs by the name that --preset takes.
-        description: what --help says first.
-        saved_config: from the DIR of --resume ("" for the newest run) and the preset's config, the run's config.
-        arguments: the command line; default: this process's.
-    Raises:
-        UserError: a setting differs from those of the run that --resume names, or has no such run.
-        SystemExit: 2 on an unknown, abbreviated or mistyped flag, 0 on --help.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first_look.add_argument("--preset", choices=list(presets), default=next(iter(presets)))
-    first_look.add_argument("--resume", nargs="?", const="")
-    seen, _ = first_look.parse_known_args(arguments)
-    default = presets[seen.preset]
-    saved = None if seen.resume is None or "--help" in arguments else saved_config(seen.resume, default)
-    config = tyro.cli(
-        config_class,
-        args=arguments,
-        default=saved or default,
-        description=description,
-        use_underscores=True,
-        config=(tyro.conf.HelptextFromCommentsOff,),
-    )
-    if saved:
-        differing = [
-            f"--{field.name} {getattr(config, field.name)} (the run has {getattr(saved, field.name)})"
-            for field in dataclasses.fields(config)
-            if field.name not in FREE_ON_RESUME and getattr(config, field.name) != getattr(saved, field.name)
-        ]
-        if differing:
-            raise UserError(f"--resume: these settings are not the run's: {', '.join(differing)}")
-    return config
-
-
 def to_json(config: RunFlags) -> dict[str, object]:
-    """The config as what JSON can hold: paths as strings, tuples as lists."""
+    """The config as what JSON can hold: paths, made absolute, as strings, and tuples as lists."""
     values = dataclasses.asdict(config)
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {
+        name: str(value.absolute()) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
 
 
 def from_json(config_class: type[ConfigT], values: Mapping[str, object]) -> ConfigT:
     """The config that `to_json` wrote.
 
     Raises:
-        UserError: a setting is missing or unknown: the values are another system's, or another version's.
+        UserError: a setting is missing or unknown: the values are another version's.
     """
     names = {field.name for field in dataclasses.fields(config_class)}
-    if names != set(values):
-        raise UserError(f"settings do not fit this program; they differ in {sorted(names ^ set(values))}")
+    require(names == set(values), f"the settings are of another version: they differ in {sorted(names ^ set(values))}")
     as_paths = {name: Path(str(values[name])) for name in ("data_dir", "log_dir") if values[name] is not None}
     as_tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return config_class(**{**values, **as_paths, **as_tuples})
 
 
-def require(condition: bool, message: str) -> None:
-    """Raises UserError(message) unless the condition holds."""
-    if not condition:
-        raise UserError(message)
-
-
 def run(main: Callable[[], None]) -> None:
-    """Runs an entry script: a UserError becomes its one line on standard error and exit status 2."""
-    # TensorFlow reads these when it is imported, which is after this. oneDNN is its default on some processors
-    # only; where it is not, the convolutions of the default InfoGAN take four times as long.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its start-up lines bury the script's own
+    """Runs an entry script: what the user can mend becomes one line on standard error and exit status 2."""
     try:
         main()
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        problem = str(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise
+        problem = f"cannot write {error.filename or 'to the disk'}: {error.strerror}"
+    else:
+        return
+    print(f"{Path(sys.argv[0]).name}: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow set up for the CPU, without its start-up lines, which bury the script's own.
+
+    oneDNN is TensorFlow's default on some processors only; where it is not, the convolutions of the default InfoGAN
+    take four times as long. TF_ENABLE_ONEDNN_OPTS=0 in the environment turns it off.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _silent_stderr():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()  # where there is no GPU, looking for one complains too
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Points file descriptor 2 elsewhere: the lines come from C++, before any log level is read."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch normalisation, computed by one kernel; for [batch, channels] and [batch, height, width, channels]."""
+    """Keras's batch normalisation as one kernel; for [batch, channels] and [batch, height, width, channels]."""
 
     def call(self, inputs, training=None, mask=None):
         channels = self.moving_mean.shape
@@ -30,9 +30,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             count = tf.cast(tf.reduce_prod(tf.shape(images)[:3]), variance.dtype)
             variance *= (count - 1) / count  # the kernel's is the unbiased one; Keras's and the originals' is not
             self.moving_mean.assign(self.moving_mean + (1 - self.momentum) * (mean - self.moving_mean))
-            self.moving_variance.assign(
-                self.moving_variance + (1 - self.momentum) * (variance - self.moving_variance)
-            )
+            self.moving_variance.assign(self.moving_variance + (1 - self.momentum) * (variance - self.moving_variance))
         return outputs[:, 0, 0, :] if is_vector else outputs
 
 

@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 
-def key_input(name: str = "key") -> keras.KerasTensor:
+def key_input():
     """The input of a functional model that brings the key, int32 [2]."""
-    return keras.Input(batch_shape=(2,), dtype="int32", name=name)
+    return keras.Input(batch_shape=(2,), dtype="int32", name="key")
 
 
 class KeyedDropout(keras.layers.Layer):
@@ -24,5 +24,5 @@ class KeyedDropout(keras.layers.Layer):
         values, key = inputs
         if not training or self.rate == 0:
             return values
-        key = tf.random.experimental.stateless_fold_in(key, self.number)
+        key = tf.random.fold_in(key, self.number)
         return tf.nn.experimental.stateless_dropout(values, self.rate, seed=key)

@@ -43,8 +43,8 @@ def sample(sizes: CodeSizes, number: int, random_key: tf.Tensor) -> Codes:
         random_key: int32 [2], from `key`; equal keys give equal codes.
     """
 
-    def fold(number: int) -> tf.Tensor:
-        return tf.random.experimental.stateless_fold_in(random_key, number)
+    def fold(number: int):
+        return tf.random.fold_in(random_key, number)
 
     noise = tf.random.stateless_uniform([number, sizes.noise], fold(0), minval=-1.0)
     continuous = tf.random.stateless_uniform([number, sizes.continuous], fold(1), minval=-1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+
 from shared.flags import UserError
 
 EIGHT_BITS_FROM = 1_000_000  # weights

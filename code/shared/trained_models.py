@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-from shared import checkpoints, published_weights, training_run
+
+from shared import checkpoints, published_weights, run_folders, training_run
 from shared.flags import UserError, require
 
 
 def find(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
     """The model folder to evaluate: the one named, else the newest run under log_dir, else the published weights."""
-    folder = model_dir or training_run.newest(log_dir) or published
+    folder = model_dir or run_folders.newest(log_dir) or published
     require(folder.is_dir(), f"there is no folder {folder}")
     return folder
 
@@ -30,7 +31,7 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
         UserError: no such checkpoint, a damaged one, or one of other networks.
     """
     if (folder / "weights.npz").exists():
-        steps = training_run.settings(folder)["steps"]
+        steps = run_folders.settings(folder)["steps"]
         require(iteration in (None, steps), f"{folder} holds the weights of step {steps} only")
         published_weights.load(folder / "weights.npz", networks)
         return steps
@@ -54,7 +55,7 @@ def write_numbers(numbers: dict, folder: Path, step: int) -> None:
 
 def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path) -> None:
     """Adds a run's numbers to results.json, or replaces those of the same run at the same step."""
-    settings = training_run.settings(run_folder)
+    settings = run_folders.settings(run_folder)
     entry = {
         "system": settings["system"],
         "data_set": settings["data_set"],
@@ -75,7 +76,7 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
 
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
     """Writes the networks' weights and the run's settings as a folder that `find` and `fill` take."""
-    settings = training_run.settings(run_folder)
+    settings = run_folders.settings(run_folder)
     published_weights.save(pretrained / "weights.npz", networks)
     settings["config"] |= {"data_dir": None, "log_dir": None, "resume": None}  # the publisher's own folders
     (pretrained / "settings.json").write_text(json.dumps({"steps": step} | settings, indent=2) + "\n")

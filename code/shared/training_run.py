@@ -1,75 +1,54 @@
-"""A training run: its folder, settings, log, pictures, checkpoints, and what happens on a signal or a NaN.
+"""A training run that is under way: its steps, log, pictures, checkpoints, and what happens on a signal or a NaN."""
 
-<log_dir>/<time>_<seed>/ holds settings.json, metrics.jsonl, pictures, TensorBoard's events and checkpoints/.
-"""
-
-import datetime
 import json
 import math
 import os
-import platform
-import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
 import filelock
 import numpy as np
 import tensorflow as tf
-from shared import checkpoints, flags, image_grids
-from shared.flags import ConfigT, RunFlags, UserError
 from tqdm import tqdm
+
+from shared import checkpoints, image_grids, run_folders
+from shared.flags import RunFlags, UserError, require
 
 CHECKPOINTS_KEPT = 2
 
 
 class TrainingRun:
-    """An open run folder, locked against a second process. Made by `start` or `resume`; a context manager."""
+    """An open run folder, new or to be resumed, locked against a second process; a context manager.
 
-    def __init__(self, folder: Path, config: RunFlags):
+    Args:
+        folder: that run_folders.start made, now or for the run that goes on.
+        config: the run's settings; log_every, save_every and max_steps may be new.
+        data_sha256: of the data it is to train on.
+    Raises:
+        UserError: another process has the run open, or it was started on other data.
+    """
+
+    def __init__(self, folder: Path, config: RunFlags, data_sha256: str):
+        started_on = run_folders.settings(folder)["data_sha256"]
+        require(started_on == data_sha256, f"--resume: {folder} was started on other data, of sha256 {started_on}")
         self.folder = folder
         self.step = 0  # steps completed
-        self._minutes = tf.Variable(0.0, dtype=tf.float64)  # a variable, so that checkpoints keep it
+        self._minutes = tf.Variable(tf.zeros([], tf.float64))  # a variable, so that checkpoints keep it
         self._config = config
         self._lock = filelock.FileLock(folder / "lock")
         try:
             self._lock.acquire(blocking=False)
         except filelock.Timeout:
             raise UserError(f"{folder} is in use by another process") from None
+        checkpoints.remove_leftovers(folder / "checkpoints")
         self._objects: dict[str, object] = {}
         self._signal: int | None = None
         self._latest: Mapping[str, tf.Tensor] = {}
         self._events = tf.summary.create_file_writer(str(folder))
-
-    @classmethod
-    def start(cls, system: str, data_set: str, config: RunFlags, log_dir: Path, data_sha256: str) -> "TrainingRun":
-        """Makes the folder of a new run, log_dir/<time>_<seed>, and records what it was started with."""
-        folder = new_folder(log_dir, config.seed)
-        settings = {
-            "system": system,
-            "data_set": data_set,
-            "config": flags.to_json(config),
-            "data_sha256": data_sha256,
-            "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-            "commit": _commit(),
-            "threads": os.cpu_count(),
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in ("tensorflow", "keras", "tensorflow-probability", "numpy")},
-        }
-        (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
-        return cls(folder, config)
-
-    @classmethod
-    def resume(cls, folder: Path, config: RunFlags) -> "TrainingRun":
-        """Opens the folder of an earlier run to go on with it."""
-        run = cls(folder, config)
-        checkpoints.remove_leftovers(folder / "checkpoints")
-        return run
 
     @property
     def minutes(self) -> float:
@@ -157,8 +136,12 @@ class TrainingRun:
     def picture(self, name: str, picture: np.ndarray) -> None:
         """Saves a picture, uint8 [height, width, channels], as <name>.png and for TensorBoard."""
         image_grids.save(picture, self.folder / f"{name}.png")
+        self.tensorboard_image(name.rsplit("_", 1)[0], picture)
+
+    def tensorboard_image(self, name: str, picture: np.ndarray) -> None:
+        """Adds a picture, uint8 [height, width, channels], to TensorBoard's images alone."""
         with self._events.as_default():
-            tf.summary.image(name.rsplit("_", 1)[0], picture[np.newaxis], self.step + 1)
+            tf.summary.image(name, picture[np.newaxis], self.step + 1)
 
     def say(self, line: str) -> None:
         """Prints a line on standard error, above the progress bar where there is one."""
@@ -172,8 +155,8 @@ class TrainingRun:
 
     def _save(self) -> int:
         self._finite_values(self.step)  # weights that gave a NaN must not replace a good checkpoint
-        checkpoints.save(self.folder / "checkpoints", self.step, CHECKPOINTS_KEPT,
-                         minutes=self._minutes, **self._objects)  # fmt: skip
+        objects = {"minutes": self._minutes, **self._objects}
+        checkpoints.save(self.folder / "checkpoints", self.step, CHECKPOINTS_KEPT, **objects)
         return self.step
 
     def _finite_values(self, step: int) -> dict[str, float]:
@@ -188,53 +171,9 @@ class TrainingRun:
     def _forget_lines_after(self, step: int) -> None:
         """Cuts the log back to the checkpoint, so that a resumed run's reads like an unbroken one's."""
         path = self.folder / "metrics.jsonl"
-        lines = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in lines))
-
-
-def new_folder(log_dir: Path, seed: int) -> Path:
-    """Makes log_dir/<time>_<seed>; a number follows where a run of that name exists."""
-    name = f"{datetime.datetime.now():%Y%m%d-%H%M%S}_{seed}"
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = log_dir / f"{name}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"--log_dir: cannot make {folder}: {error.strerror}") from None
-    raise UserError(f"--log_dir: {log_dir} has too many runs of this second")
-
-
-def newest(log_dir: Path) -> Path | None:
-    """The run folder that was started last and has a checkpoint, or None."""
-    runs = [path.parent for path in log_dir.glob("*/settings.json") if any((path.parent / "checkpoints").glob("step_*"))]
-    return max(runs, default=None, key=lambda folder: folder.name)
-
-
-def settings(folder: Path) -> dict:
-    """What settings.json of a run, or of published weights, holds.
-
-    Raises:
-        UserError: the folder is missing, or is not a run's.
-    """
-    try:
-        return json.loads((folder / "settings.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is not the folder of a run: no readable settings.json there") from error
-
-
-def saved_config(folder: Path, system: str, config_class: type[ConfigT]) -> ConfigT:
-    """The config that a run of this system was started with.
-
-    Raises:
-        UserError: not a run's folder, or a run of another system.
-    """
-    values = settings(folder)
-    if values.get("system") != system:
-        raise UserError(f"{folder} is a run of {values.get('system')}, not of {system}")
-    return flags.from_json(config_class, values["config"])
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith("}\n")]  # a kill may have cut the last one
+        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
 
 
 def minutes(folder: Path) -> float:
@@ -242,31 +181,6 @@ def minutes(folder: Path) -> float:
     found = checkpoints.find(folder / "checkpoints")
     if found is None:
         raise UserError(f"{folder} has no checkpoint yet")
-    variable = tf.Variable(0.0, dtype=tf.float64)
+    variable = tf.Variable(tf.zeros([], tf.float64))
     checkpoints.restore(found, minutes=variable)
     return float(variable.numpy())
-
-
-def _commit() -> str:
-    """The commit of the code that runs, with "+" where it was changed since; "unknown" outside a checkout."""
-    try:
-        git = ["git", "-C", str(Path(__file__).parent)]
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit.stdout.strip() + ("+" if changes.returncode else "")
-
-
-def to_resume(resume: str, log_dir: Path) -> Path:
-    """The run folder that --resume means: the one it names or, where it names none, the newest.
-
-    Raises:
-        UserError: there is none.
-    """
-    if resume:
-        return Path(resume)
-    folder = newest(log_dir)
-    flags.require(folder is not None, f"--resume: no run with a checkpoint under {log_dir}")
-    assert folder is not None
-    return folder

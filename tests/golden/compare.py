@@ -45,8 +45,7 @@ def compare(golden: dict[str, np.ndarray], ours: dict[str, np.ndarray]) -> list[
     kinds = [str(variable).split("|")[1] for variable in golden["variables"]]
     shapes = [str(variable).split("|")[2] for variable in golden["variables"]]
     before_batch_norm = [
-        kind == "bias" and "beta" in kinds[i + 1 : i + 3] and shapes[i + 1] == shapes[i]
-        for i, kind in enumerate(kinds)
+        kind == "bias" and "beta" in kinds[i + 1 : i + 3] and shapes[i + 1] == shapes[i] for i, kind in enumerate(kinds)
     ]
     is_kernel = np.array([kind == "kernel" for kind in kinds])
     bounded_gradients = ~np.isnan(golden["gradient_norms"]) & ~np.array(before_batch_norm)

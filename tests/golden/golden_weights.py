@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
+
 from shared.flags import require
 
 KINDS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
@@ -15,7 +16,7 @@ def in_order(layers: Iterable[keras.layers.Layer]) -> list[keras.Variable]:
     return [variable for variable in found if variable is not None]
 
 
-def assign(variables: Sequence[keras.Variable], described: Sequence[str], seed: int) -> None:
+def assign(variables: Sequence[keras.Variable], described: Sequence[str] | np.ndarray, seed: int) -> None:
     """Gives each variable the value its description, network|kind|shape, stands for.
 
     Raises:

@@ -3,6 +3,7 @@
 import golden_weights
 import numpy as np
 import tensorflow as tf
+
 from infogan import losses, training
 from infogan.config import Config
 from infogan.networks import build_networks

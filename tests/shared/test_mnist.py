@@ -530,9 +530,7 @@ def test_a_split_that_leaves_nothing_to_train_on_is_refused(validation):
         mnist.split(mnist.load(SAMPLE), validation)
 
 
-@pytest.mark.parametrize(
-    ("scale", "black", "white"), [(mnist.scale_to_unit, 0, 1), (mnist.scale_to_symmetric, -1, 1)]
-)
+@pytest.mark.parametrize(("scale", "black", "white"), [(mnist.scale_to_unit, 0, 1), (mnist.scale_to_symmetric, -1, 1)])
 def test_scaled_images_reach_both_ends_of_their_range_and_keep_their_places(scale, black, white):
     images = np.zeros([2, 28, 28], np.uint8)
     images[1, 3, 5], images[1, 4, 6] = 255, 51

@@ -92,9 +92,7 @@ def load(data_dir: Path | None = None, *, unverified: bool = False, cache_dir: P
     if data_dir is not None:
         return _checked(_read(Path(data_dir)), str(data_dir), unverified)
     if unverified:
-        raise UserError(
-            "unverified data must be named by --data_dir: what is fetched is always verified MNIST"
-        )
+        raise UserError("unverified data must be named by --data_dir: what is fetched is always verified MNIST")
 
     cached = Path(cache_dir or _default_cache_dir()) / "mnist.npz"
     failures = []
@@ -181,9 +179,7 @@ def _read_folder(folder: Path) -> list[np.ndarray]:
     if (folder / "mnist.npz").is_file():
         return _read(folder / "mnist.npz")
     missing = [name for name, file in zip(IDX_NAMES, files) if file is None]
-    raise UserError(
-        f"{folder} lacks {', '.join(missing)} (each also as .gz); mnist.npz would do instead of all four"
-    )
+    raise UserError(f"{folder} lacks {', '.join(missing)} (each also as .gz); mnist.npz would do instead of all four")
 
 
 def _find_idx(folder: Path, name: str) -> Path | None:
@@ -206,9 +202,7 @@ def _array_from_idx(raw: bytes, place: str, name: str) -> np.ndarray:
         raise UserError(f"{place} is cut: {len(raw):,} bytes, its header alone has {header_size}")
     magic = _idx_header((0,) * dimensions)[:4]
     if raw[:4] != magic:
-        raise UserError(
-            f"{place} is not {name}: it begins with 0x{raw[:4].hex()}, expected was 0x{magic.hex()}"
-        )
+        raise UserError(f"{place} is not {name}: it begins with 0x{raw[:4].hex()}, expected was 0x{magic.hex()}")
     shape = tuple(int(size) for size in np.frombuffer(raw, ">u4", count=dimensions, offset=4))
     expected_size = header_size + math.prod(shape)
     if len(raw) != expected_size:
@@ -245,9 +239,7 @@ def _checked(arrays: Sequence[np.ndarray], place: str, unverified: bool = False)
         expected_shape = IMAGE_SHAPE if "images" in name else ()
         if array.dtype != np.uint8 or array.ndim == 0 or array.shape[1:] != expected_shape:
             expected = ", ".join(["n", *map(str, expected_shape)])
-            raise UserError(
-                f"{place}: {name} is {array.dtype} {list(array.shape)}, expected was uint8 [{expected}]"
-            )
+            raise UserError(f"{place}: {name} is {array.dtype} {list(array.shape)}, expected was uint8 [{expected}]")
         if len(array) == 0:
             raise UserError(f"{place}: {name} is empty")
         if "labels" in name and array.max() > 9:

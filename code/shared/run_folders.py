@@ -1,0 +1,168 @@
+"""Where runs live, what they were started with, and the command line of a training script. Imports no TensorFlow.
+
+<log_dir>/<time>_<seed>/ holds settings.json, metrics.jsonl, pictures, TensorBoard's events and checkpoints/.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import tyro
+
+from shared import flags
+from shared.flags import ConfigT, UserError, require
+
+# What may differ between a run's settings and the flags of a command that resumes it.
+FREE_ON_RESUME = frozenset({"data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every"})
+# What a recorded command leaves out: folders of the machine it ran on.
+MACHINE_FLAGS = ("--data_dir", "--log_dir")
+
+
+def parse_flags(
+    system: str,
+    presets: Mapping[str, ConfigT],
+    log_dir: Path,
+    description: str,
+    arguments: list[str] | None = None,
+) -> tuple[ConfigT, Path | None]:
+    """The flags of a training script, and the folder of the run to resume, or None.
+
+    The defaults are those of --preset (the first of `presets` without it) or, with --resume, the settings of the run
+    that goes on; so nothing has to be typed again, and what is typed differently is seen.
+
+    Args:
+        system: name of the system, as in settings.json.
+        presets: configs by the name that --preset takes.
+        log_dir: where runs are without --log_dir.
+        description: what --help says first.
+        arguments: the command line; default: this process's.
+    Raises:
+        UserError: a value is out of range, a setting differs from those of the run to resume, or there is no such run.
+        SystemExit: 2 on an unknown, abbreviated or mistyped flag; 0 on --help.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first_look.add_argument("--preset", choices=list(presets), default=next(iter(presets)))
+    first_look.add_argument("--resume", nargs="?", const="")
+    first_look.add_argument("--log_dir", type=Path, default=log_dir)
+    first_look.add_argument("--help", "-h", action="store_true")
+    seen, _ = first_look.parse_known_args(arguments)
+
+    default = presets[seen.preset]
+    folder = None
+    if seen.resume is not None and not seen.help:
+        folder = Path(seen.resume) if seen.resume else newest(seen.log_dir)
+        if folder is None:
+            raise UserError(f"--resume: no run with a checkpoint under {seen.log_dir}")
+        default = saved_config(folder, system, type(default))
+    config = tyro.cli(type(default), args=arguments, default=default, description=description, use_underscores=True)
+    config.check()
+    if folder is not None:
+        _refuse_other_settings(config, default)
+    return config, folder
+
+
+def _refuse_other_settings(config: flags.RunFlags, saved: flags.RunFlags) -> None:
+    differing = [
+        f"--{field.name} {getattr(config, field.name)} (the run has {getattr(saved, field.name)})"
+        for field in dataclasses.fields(config)
+        if field.name not in FREE_ON_RESUME and getattr(config, field.name) != getattr(saved, field.name)
+    ]
+    require(not differing, f"--resume: these settings are not the run's: {', '.join(differing)}")
+
+
+def start(system: str, data_set: str, config: flags.RunFlags, log_dir: Path, data_sha256: str) -> Path:
+    """Makes the folder of a new run and records in settings.json what it is started with.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    folder = _new_folder(log_dir, config.seed)
+    record = {
+        "system": system,
+        "data_set": data_set,
+        "config": flags.to_json(config),
+        "data_sha256": data_sha256,
+        "command": command(),
+        "commit": commit(),
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("tensorflow", "keras", "tensorflow-probability", "numpy")},
+    }
+    (folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n")
+    return folder
+
+
+def _new_folder(log_dir: Path, seed: int) -> Path:
+    name = f"{datetime.datetime.now():%Y%m%d-%H%M%S}_{seed}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):  # runs started within one second
+        try:
+            (log_dir / f"{name}{suffix}").mkdir(parents=True)
+            return log_dir / f"{name}{suffix}"
+        except FileExistsError:
+            require(log_dir.is_dir(), f"--log_dir: {log_dir} is not a folder")
+        except OSError as error:
+            raise UserError(f"--log_dir: cannot make a folder in {log_dir}: {error.strerror}") from None
+    raise UserError(f"--log_dir: {log_dir} has too many runs of this second")
+
+
+def newest(log_dir: Path) -> Path | None:
+    """The run that was started last and has a checkpoint, or None."""
+    runs = [path.parent for path in log_dir.glob("*/settings.json")]
+    return max((run for run in runs if any(run.glob("checkpoints/step_*"))), default=None, key=lambda run: run.name)
+
+
+def settings(folder: Path) -> dict:
+    """What settings.json of a run, or of published weights, holds.
+
+    Raises:
+        UserError: the folder is missing, or is not a run's.
+    """
+    try:
+        return json.loads((folder / "settings.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is not the folder of a run: no readable settings.json there") from error
+
+
+def saved_config(folder: Path, system: str, config_class: type[ConfigT]) -> ConfigT:
+    """The config that a run of this system was started with.
+
+    Raises:
+        UserError: not a run's folder, or a run of another system.
+    """
+    values = settings(folder)
+    require(values.get("system") == system, f"{folder} is a run of {values.get('system')}, not of {system}")
+    return flags.from_json(config_class, values["config"])
+
+
+def command() -> str:
+    """The command line of this process as one would type it in the project's folder, without this machine's paths."""
+    script = Path(sys.argv[0]).resolve()
+    root = Path(__file__).resolve().parents[2]
+    words = ["python", str(script.relative_to(root)) if script.is_relative_to(root) else script.name]
+    skip_value = False
+    for word in sys.argv[1:]:
+        if not skip_value and not word.startswith(tuple(f"{name}=" for name in MACHINE_FLAGS)):
+            words += [] if word in MACHINE_FLAGS else [word]
+        skip_value = word in MACHINE_FLAGS
+    return shlex.join(words)
+
+
+def commit() -> str:
+    """The commit of the code that runs, with "+" where it was changed since; "unknown" outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changes.returncode else "")
