@@ -52,7 +52,8 @@ def save(folder: Path, step: int, keep: int, **objects) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot write a checkpoint of step {step} to {folder}: {reason}") from error
-    for old in _newest_first(folder)[keep:]:
+    # Newer ones are damaged, or they would have been restored: they do not count, and stay for whoever looks.
+    for old in [path for path in _newest_first(folder) if path <= complete][keep:]:
         shutil.rmtree(old)
     return complete
 
@@ -89,7 +90,7 @@ def restore(found: Found, **objects) -> None:
     try:
         status = tf.train.Checkpoint(**objects).read(str(found.folder / "variables"))
         status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{found.folder} is a checkpoint of other networks: {str(error).splitlines()[0]}") from error
 
 
@@ -115,8 +116,9 @@ def _newest_first(folder: Path) -> list[Path]:
 def _problem(checkpoint: Path) -> str | None:
     try:
         digests = dict(json.loads((checkpoint / "manifest.json").read_text())["sha256"])
-        assert digests
-    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+    except (OSError, ValueError, KeyError, TypeError):
+        digests = {}
+    if not digests:
         return "manifest.json is missing or damaged"
     for name, digest in digests.items():
         if not (checkpoint / name).is_file():

@@ -12,6 +12,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras's batch normalisation as one kernel; for [batch, channels] and [batch, height, width, channels]."""
 
     def call(self, inputs, training=None, mask=None):
+        training = training and self.trainable  # frozen, it only normalises, as Keras's does
         channels = self.moving_mean.shape
         gamma = self.gamma if self.scale else tf.ones(channels)
         beta = self.beta if self.center else tf.zeros(channels)

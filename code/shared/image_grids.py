@@ -38,6 +38,9 @@ def save(picture: np.ndarray, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}")
-    with partial.open("wb") as file:
-        Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, path.suffix[1:])
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, path.suffix[1:])
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

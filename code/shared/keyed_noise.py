@@ -26,3 +26,18 @@ class KeyedDropout(keras.layers.Layer):
             return values
         key = tf.random.fold_in(key, self.number)
         return tf.nn.experimental.stateless_dropout(values, self.rate, seed=key)
+
+
+class KeyedGaussianNoise(keras.layers.Layer):
+    """Adds noise ~ N(0, deviation) to the values, in training only."""
+
+    def __init__(self, deviation: float, number: int, **kwargs):
+        super().__init__(**kwargs)
+        self.deviation, self.number = deviation, number
+
+    def call(self, inputs, training=None):
+        values, key = inputs
+        if not training or self.deviation == 0:
+            return values
+        key = tf.random.fold_in(key, self.number)
+        return values + self.deviation * tf.random.stateless_normal(tf.shape(values), key, dtype=values.dtype)

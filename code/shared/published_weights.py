@@ -3,6 +3,8 @@
 Kernels of a million weights and more are kept in 8 bits, with a scale for each output unit; all else as float16.
 """
 
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,7 +26,8 @@ def save(path: Path, networks: Iterable[keras.Model]) -> None:
             arrays[f"{name}|scale"] = scale.astype(np.float32)
             arrays[name] = np.rint(value / scale).astype(np.int8)
         else:
-            arrays[name] = value.astype(np.float16)
+            in_range = np.abs(value).max(initial=0) <= np.finfo(np.float16).max  # a moving variance may not be
+            arrays[name] = value.astype(np.float16 if in_range else np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)
 
@@ -36,12 +39,13 @@ def load(path: Path, networks: Iterable[keras.Model]) -> None:
         UserError: the file is damaged, or is of other networks.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for name, weight in _weights(networks):
-                value = file[name].astype(np.float32)
-                weight.assign(value * file[f"{name}|scale"] if f"{name}|scale" in file else value)
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path} is damaged or of other networks: {str(error).splitlines()[0]}") from error
+                value = file[name]
+                weight.assign(value * file[f"{name}|scale"] if value.dtype == np.int8 else value.astype(np.float32))
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is damaged or of other networks: {reason}") from error
 
 
 def _weights(networks: Iterable[keras.Model]):

@@ -22,9 +22,11 @@ from shared import flags
 from shared.flags import ConfigT, UserError, require
 
 # What may differ between a run's settings and the flags of a command that resumes it.
-FREE_ON_RESUME = frozenset({"data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every"})
+FREE_ON_RESUME = frozenset(
+    ("data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every", "picture_every")
+)
 # What a recorded command leaves out: folders of the machine it ran on.
-MACHINE_FLAGS = ("--data_dir", "--log_dir")
+MACHINE_FLAGS = ("--data_dir", "--data-dir", "--log_dir", "--log-dir")  # tyro takes either form
 
 
 def parse_flags(
@@ -53,7 +55,7 @@ def parse_flags(
     first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first_look.add_argument("--preset", choices=list(presets), default=next(iter(presets)))
     first_look.add_argument("--resume", nargs="?", const="")
-    first_look.add_argument("--log_dir", type=Path, default=log_dir)
+    first_look.add_argument("--log_dir", "--log-dir", type=Path, default=log_dir)
     first_look.add_argument("--help", "-h", action="store_true")
     seen, _ = first_look.parse_known_args(arguments)
 

@@ -50,7 +50,7 @@ def output_dir(folder: Path, log_dir: Path) -> Path:
 def write_numbers(numbers: dict, folder: Path, step: int) -> None:
     """Writes evaluation.json, with the step whose weights gave the numbers."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps({"step": step} | numbers, indent=2) + "\n")
+    _replace(folder / "evaluation.json", json.dumps({"step": step} | numbers, indent=2) + "\n")
 
 
 def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path) -> None:
@@ -71,7 +71,7 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
     entries = json.loads(results.read_text()) if results.exists() else []
     identity = ("data_set", "preset", "seed", "steps", "commit", "command")
     entries = [other for other in entries if any(other[name] != entry[name] for name in identity)]
-    results.write_text(json.dumps([*entries, entry], indent=2) + "\n")
+    _replace(results, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
@@ -80,3 +80,10 @@ def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretra
     published_weights.save(pretrained / "weights.npz", networks)
     settings["config"] |= {"data_dir": None, "log_dir": None, "resume": None}  # the publisher's own folders
     (pretrained / "settings.json").write_text(json.dumps({"steps": step} | settings, indent=2) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file anew so that a full disk leaves the old one as it was."""
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,5 +1,6 @@
 """A training run that is under way: its steps, log, pictures, checkpoints, and what happens on a signal or a NaN."""
 
+import contextlib
 import json
 import math
 import os
@@ -48,7 +49,7 @@ class TrainingRun:
         self._objects: dict[str, object] = {}
         self._signal: int | None = None
         self._latest: Mapping[str, tf.Tensor] = {}
-        self._events = tf.summary.create_file_writer(str(folder))
+        self._events = tf.summary.create_noop_writer()
 
     @property
     def minutes(self) -> float:
@@ -70,7 +71,10 @@ class TrainingRun:
         """
         self._objects = objects
         found = checkpoints.find(self.folder / "checkpoints")
+        with self._event_errors():  # not before: a run without a good checkpoint is left as it is
+            self._events = tf.summary.create_file_writer(str(self.folder))
         if found is None:
+            self._forget_lines_after(0)
             return
         for damage in found.damage:
             self.say(f"warning: passed over a damaged checkpoint: {damage}")
@@ -127,7 +131,7 @@ class TrainingRun:
         minutes = round(self.minutes, 3)
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, "minutes": minutes} | values) + "\n")
-        with self._events.as_default():
+        with self._event_errors(), self._events.as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, step)
         self.say(f"step {step}  " + "  ".join(f"{name} {value:.4f}" for name, value in values.items()))
@@ -138,20 +142,35 @@ class TrainingRun:
         image_grids.save(picture, self.folder / f"{name}.png")
         self.tensorboard_image(name.rsplit("_", 1)[0], picture)
 
+    def tensorboard_scalars(self, scalars: Mapping[str, float]) -> None:
+        """Adds scalars, by name, to TensorBoard's alone."""
+        with self._event_errors(), self._events.as_default():
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value, self.step + 1)
+
     def tensorboard_image(self, name: str, picture: np.ndarray) -> None:
         """Adds a picture, uint8 [height, width, channels], to TensorBoard's images alone."""
-        with self._events.as_default():
+        with self._event_errors(), self._events.as_default():
             tf.summary.image(name, picture[np.newaxis], self.step + 1)
 
     def say(self, line: str) -> None:
         """Prints a line on standard error, above the progress bar where there is one."""
         tqdm.write(line, file=sys.stderr)
 
+    @contextlib.contextmanager
+    def _event_errors(self) -> Iterator[None]:
+        """Makes of a full disk what `flags.run` knows: writing TensorBoard's events raises TensorFlow's own errors."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"cannot write TensorBoard's events to {self.folder}: {reason}") from error
+
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signal is not None:
             os._exit(128 + number)
         self._signal = number
-        self.say("Finishing this step and saving; a second signal ends at once.")
+        os.write(2, b"Finishing this step and saving; a second signal ends at once.\n")  # safe in a signal handler
 
     def _save(self) -> int:
         self._finite_values(self.step)  # weights that gave a NaN must not replace a good checkpoint
@@ -173,7 +192,9 @@ class TrainingRun:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("}\n")]  # a kill may have cut the last one
-        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        partial = path.with_name(".metrics.jsonl")  # a kill or a full disk must not cost the whole log
+        partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        partial.replace(path)
 
 
 def minutes(folder: Path) -> float:
