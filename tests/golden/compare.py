@@ -7,6 +7,8 @@ bounds, 1 beyond one, 2 where a file cannot be read or its system is unknown.
 import importlib
 import os
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,11 @@ from shared import flags
 from shared.flags import UserError
 
 # The module beside this file that rebuilds each system's numbers.
-ADAPTERS = {"infogan": "infogan_numbers", "infogan_celeba": "infogan_numbers"}
+ADAPTERS = {
+    "infogan": "infogan_numbers",
+    "infogan_celeba": "infogan_numbers",
+    "bi_infogan": "bi_infogan_numbers",
+}
 
 OUTPUTS_BOUND, GRADIENTS_BOUND, SECOND_STEP_BOUND, KERNELS_BOUND = 1e-4, 1e-3, 1e-2, 1e-3
 NEGLIGIBLE = 1e-5  # Adam divides by the gradient's own size: rounding makes large ratios of small losses
@@ -86,9 +92,10 @@ def main() -> None:
     exceeded = False
     for path in sys.argv[1:]:
         try:
-            golden = dict(np.load(path))
+            with open(path, "rb") as file:
+                golden = dict(np.load(file))
             system = str(golden["system"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path} is not a golden file: {error}") from None
         flags.require(system in ADAPTERS, f"{path}: unknown system {system}; known are {', '.join(ADAPTERS)}")
         print(f"{path}: {system}")

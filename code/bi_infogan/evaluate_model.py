@@ -1,0 +1,105 @@
+"""Measures and shows a trained Bidirectional InfoGAN. `python evaluate_model.py --help` lists the flags."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import tyro
+
+SYSTEM_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(SYSTEM_DIR.parent))
+
+from bi_infogan.config import Config
+from shared import flags, run_folders
+
+LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
+PUBLISHED = SYSTEM_DIR / "pretrained" / "default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The flags of evaluate_model.py. Source: evaluate_model.py of the original."""
+
+    model_dir: Path | None = None
+    """Folder of a run, or of published weights; default: the newest run, else the published weights."""
+    iteration: int | None = None
+    """Step of the checkpoint; default: the newest."""
+    data_dir: Path | None = None
+    """Folder (or .npz file) that holds MNIST; default: the user's cache, else a download."""
+    unverified_data: bool = False
+    """Take whatever data in the same format --data_dir holds, without comparing its sha256."""
+    evaluate: bool = False
+    """Accuracy of the categorical code as a classifier of the test images, and the bound."""
+    map_encodings: bool = False
+    """Write encodings.txt, the category of each digit, as training labels have it, unless it was written by hand."""
+    sample: bool = False
+    """Test images of each digit, and those with the smallest and largest values of each continuous code."""
+    reconstruct: bool = False
+    """Test images of each class beside G(E(x))."""
+    generate: bool = False
+    """New images, a column for each class of the categorical code."""
+    wrongly_classified: bool = False
+    """The test images that are called another digit than theirs, and how many they are."""
+    json: bool = False
+    """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
+    publish: bool = False
+    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+
+
+def main() -> None:
+    chosen = tyro.cli(Flags, description="Measures and shows a trained Bidirectional InfoGAN.", use_underscores=True)
+    known = ("evaluate", "map_encodings", "sample", "reconstruct", "generate", "wrongly_classified", "json", "publish")
+    wanted = {name for name in known if getattr(chosen, name)}
+    flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
+
+    flags.import_tensorflow()
+    from bi_infogan import evaluation, pictures
+    from bi_infogan.networks import build_networks
+    from shared import image_grids, trained_models
+    from shared.datasets import mnist
+
+    model_dir = trained_models.find(chosen.model_dir, LOG_DIR, PUBLISHED)
+    config = run_folders.saved_config(model_dir, "bi_infogan", Config)
+    networks = build_networks(config)
+    evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
+    step = trained_models.fill(evaluated, model_dir, chosen.iteration)
+    output_dir = trained_models.output_dir(model_dir, LOG_DIR)
+    print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+
+    data = mnist.load(chosen.data_dir, unverified=chosen.unverified_data) if wanted - {"generate"} else None
+    classifier = None
+    if wanted - {"generate", "reconstruct"}:
+        classifier = evaluation.classifier(networks, config, data, output_dir)
+    if wanted & {"evaluate", "json", "publish"}:
+        numbers = evaluation.evaluate(networks, config, data, classifier)
+        trained_models.write_numbers(numbers, output_dir, step)
+        print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        if chosen.publish:
+            metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound")}
+            trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
+            trained_models.publish(evaluated, model_dir, step, PUBLISHED)
+
+    drawn = {}
+    if chosen.sample:
+        drawn |= evaluation.sample(networks, config, data.test_images, classifier)
+    if chosen.wrongly_classified:
+        digits = evaluation.predict(networks, data.test_images, classifier)
+        drawn["wrongly_classified"] = pictures.wrongly_classified(data.test_images, digits, data.test_labels)
+        number = f"Wrongly classified: {sum(digits != data.test_labels)} of {len(digits)} test images"
+        print(number, file=sys.stderr if chosen.json else sys.stdout)
+    if chosen.reconstruct:
+        drawn["samples_reconstruction"] = pictures.sample_reconstructions(
+            networks, data.test_images, data.test_labels, config.seed
+        )
+    if chosen.generate:
+        for k in range(len(config.categorical_sizes)):
+            name = "generated_imgs_categorical" + (f"_{k + 1}" if k else "")
+            drawn[name] = pictures.vary_discrete(networks, config, k)
+    for name, picture in drawn.items():
+        image_grids.save(picture, output_dir / "samples" / f"{name}.png")
+        print(output_dir / "samples" / f"{name}.png", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    flags.run(main)

@@ -1,0 +1,39 @@
+"""Trains Bidirectional InfoGAN on MNIST."""
+
+import sys
+from pathlib import Path
+
+SYSTEM_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(SYSTEM_DIR.parent))
+
+from bi_infogan.config import PRESETS
+from shared import flags, run_folders
+from shared.datasets import batches, mnist
+
+LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
+
+
+def main() -> None:
+    # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
+    config, folder = run_folders.parse_flags("bi_infogan", PRESETS, LOG_DIR, "Trains Bidirectional InfoGAN on MNIST.")
+    data = mnist.load(config.data_dir, unverified=config.unverified_data)
+    split = mnist.split(data, config.validation)
+    batches.steps_per_epoch(len(split.train_images), config.batch_size)  # refuses a batch larger than the data
+
+    flags.import_tensorflow()
+    from bi_infogan import evaluation, training
+    from shared import trained_models
+    from shared.training_run import TrainingRun
+
+    folder = folder or run_folders.start("bi_infogan", "mnist", config, config.log_dir or LOG_DIR, data.sha256)
+    with TrainingRun(folder, config, data.sha256) as run:
+        networks = training.train(config, split, run)
+        classifier = evaluation.classifier(networks, config, data, folder)
+        numbers = evaluation.evaluate(networks, config, data, classifier)
+        trained_models.write_numbers(numbers, folder, run.step)
+    print(evaluation.report(numbers))
+    print(f"Pictures and log: {folder}")
+
+
+if __name__ == "__main__":
+    flags.run(main)
