@@ -147,12 +147,13 @@ def train(config: Config, images: np.ndarray, run: TrainingRun) -> Networks:
 
         if logged := run.log(scalars):
             warn(logged, step, config, run)
+            shown = range(min(10, config.batch_size))
             run.tensorboard_image("real", image_grids.tile((batch[:10].numpy() + 1) / 2, columns=10))
-            run.tensorboard_image("generated", pictures.grid(networks, latent_codes.take(codes, range(10)), columns=10))
-        epoch, steps_into_epoch = divmod(step + 1, steps_per_epoch)
-        if steps_into_epoch == 0 or step + 1 == last:
+            run.tensorboard_image("generated", pictures.grid(networks, latent_codes.take(codes, shown), columns=10))
+        epoch, steps_into_epoch = divmod(step, steps_per_epoch)
+        if steps_into_epoch + 1 == steps_per_epoch or step + 1 == last:
             for name, picture in pictures.of_epoch(networks, config).items():
-                run.picture(f"{name}_{epoch}", picture)
+                run.picture(f"{name}_{epoch + 1}", picture)
     return networks
 
 
