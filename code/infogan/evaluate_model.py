@@ -70,7 +70,10 @@ def main() -> None:
         if chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound")}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
-            trained_models.publish(networks, model_dir, step, SYSTEM_DIR / "pretrained" / config.preset)
+            published = SYSTEM_DIR / "pretrained" / config.preset
+            trained_models.publish(networks, model_dir, step, published)
+            trained_models.fill(networks, published)  # rounded: what a fresh clone measures may differ by an image
+            trained_models.write_numbers(evaluation.evaluate(networks, config, data), published, step)
 
     drawn = {}
     if chosen.generate:
