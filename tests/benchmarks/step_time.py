@@ -1,4 +1,4 @@
-"""How long a training step takes: `python tests/benchmarks/step_time.py --system bi_infogan --against naive`.
+"""How long a training step takes: `python tests/benchmarks/step_time.py --system infogan --against naive`.
 
 `naive` is a plain port of the same step, written beside this file with stock Keras layers, optimizers and noise. The
 two alternate in one process, so that the ratio of their times holds on a noisy machine.
@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "code"), str(Path(__fi
 
 from shared import flags
 
-ROUNDS, STEPS_A_ROUND = 6, 4
+ROUNDS, STEPS_A_ROUND = 5, 3
 PEAK_SIZE = 2048  # rows and columns of the matrix product that measures the machine
 
 
@@ -30,7 +30,7 @@ PEAK_SIZE = 2048  # rows and columns of the matrix product that measures the mac
 class Flags:
     """The flags of step_time.py."""
 
-    system: Literal["infogan", "bi_infogan"] = "bi_infogan"
+    system: Literal["infogan"] = "infogan"
     """Whose step."""
     preset: str = "default"
     """Which of its presets."""
