@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def few_generated_images(monkeypatch):
 
 
 class Finished:
-    """Trained for 2 steps from another working directory, resumed to 4, then step 3 is evaluated and shown."""
+    """Trained for 2 steps from another working directory; step 1 evaluated and shown; then resumed to 4."""
 
     def __init__(self, cwd):
         flags_ = ("--preset", "paper", *DATA, "--batch_size", 16, "--save_every", 1, "--log_every", 1, "--seed", 5)
@@ -107,21 +108,15 @@ class Finished:
         self.files = files_in(self.run)
         self.numbers = [json.loads((self.run / "evaluation.json").read_text())]
 
-        with pytest.MonkeyPatch.context() as patch:
-            few_generated_images(patch)
-            self.resumed = here(TRAIN, "--resume", "--log_dir", cwd / "runs", "--max_steps", 4)
-        self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
-
         shown = ("--json", "--generate", "--traverse", "--interpolate")
-        self.evaluated = finish(EVALUATE, "--model_dir", self.run, "--iteration", 3, *DATA, *shown, cwd=cwd)
+        self.evaluated = finish(EVALUATE, "--model_dir", self.run, "--iteration", 1, *DATA, *shown, cwd=cwd)
         assert self.evaluated.returncode == 0, self.evaluated.stderr
         self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
         self.sizes = {path.name: size_of(path) for path in (self.run / "samples").iterdir()}
 
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return Finished(tmp_path_factory.mktemp("finished"))
+    def go_on(self):
+        self.resumed = here(TRAIN, "--resume", "--log_dir", self.cwd / "runs", "--max_steps", 4)
+        self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
 
 
 class Interrupted:
@@ -139,20 +134,38 @@ class Interrupted:
         self.saved_at_kill = newest_step(self.run)
         (self.run / "checkpoints" / ".partial_00000099").mkdir()  # what a kill within a save leaves
 
-        with pytest.MonkeyPatch.context() as patch:
-            few_generated_images(patch)
-            status, _, complaint = here(TRAIN, "--resume", self.run, "--max_steps", (self.saved_at_kill or 0) + 2)
-        self.gone_on, self.gone_on_lines = status, complaint.splitlines()
+    def go_on(self):
+        self.gone_on, _, complaint = here(TRAIN, "--resume", self.run, "--max_steps", self.saved_at_kill + 2)
+        self.gone_on_lines = complaint.splitlines()
 
 
 def newest_step(run):
     found = checkpoints.find(run / "checkpoints")
-    return found.step if found else None
+    return found.step if found else 0
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory):
-    return Interrupted(tmp_path_factory.mktemp("interrupted"))
+def stories(tmp_path_factory):
+    """Both stories' processes side by side; what of them happens within this process, while others are waited for."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("finished", "interrupted")]
+    with ThreadPoolExecutor() as pool, pytest.MonkeyPatch.context() as patch:
+        told = [pool.submit(story, folder) for story, folder in zip((Finished, Interrupted), folders)]
+        few_generated_images(patch)
+        interrupted = told[1].result()
+        interrupted.go_on()
+        finished = told[0].result()
+        finished.go_on()
+    return finished, interrupted
+
+
+@pytest.fixture(scope="module")
+def finished(stories):
+    return stories[0]
+
+
+@pytest.fixture(scope="module")
+def interrupted(stories):
+    return stories[1]
 
 
 # A training that finishes
@@ -273,16 +286,16 @@ def test_json_prints_one_object_and_nothing_else_on_standard_output(finished):
     assert sorted(numbers["mapping"]) == list(range(10))
     assert np.shape(numbers["confusion"]) == (10, 11) and np.sum(numbers["confusion"]) == 200
     assert len(numbers["accuracy_per_digit"]) == 10
-    assert finished.numbers[2] == {"step": 3} | numbers
+    assert finished.numbers[1] == {"step": 1} | numbers
 
 
 def test_evaluate_says_on_standard_error_which_weights_it_took(finished):
-    assert f"Weights: {finished.run}, step 3" in finished.evaluated.stderr
+    assert f"Weights: {finished.run}, step 1" in finished.evaluated.stderr
 
 
 def test_numbers_are_of_the_step_that_they_are_said_to_be_of(finished):
-    """Those of step 4 were in the folder when step 3 was evaluated."""
-    assert [numbers["step"] for numbers in finished.numbers] == [2, 4, 3]
+    """Those of step 2 were in the folder when step 1 was evaluated."""
+    assert [numbers["step"] for numbers in finished.numbers] == [2, 1, 4]
     assert len({numbers["mutual_information_bound"] for numbers in finished.numbers}) == 3
 
 

@@ -18,9 +18,10 @@ from shared.flags import UserError
 from shared.training_run import TrainingRun
 
 BATCH = 8  # less than the 10 images that a log line shows
-IMAGES = np.random.default_rng(0).integers(0, 256, [43, 28, 28]).astype(np.uint8)  # five batches and a rest
+SIZE = 8  # of the images: nothing here is a matter of size, and dense layers of 6 million weights take their time
+IMAGES = np.random.default_rng(0).integers(0, 256, [43, SIZE, SIZE]).astype(np.uint8)  # five batches and a rest
 KEY = latent_codes.key(0, 0)
-CONFIGS = {name: dataclasses.replace(config, batch_size=BATCH) for name, config in PRESETS.items()}
+CONFIGS = {name: dataclasses.replace(config, batch_size=BATCH, image_size=SIZE) for name, config in PRESETS.items()}
 SCALARS = {
     "d_loss", "g_loss", "LI_D", "LI_G", "d_real", "d_fake", "mutual_information_bound", "mutual_information_ceiling",
     "cross_entropy_continuous", "cross_entropy_categorical_0",
@@ -326,23 +327,28 @@ def test_later_epochs_trace_no_picture_and_no_sampling_again(made):
 
 
 def test_every_step_gets_its_own_codes_and_the_epochs_images_in_the_symmetric_range(monkeypatch, tmp_path):
-    given = []
+    given, drawn = [], {}
 
     def train_step(networks, optimizers, images, codes, key, config):
         given.append((images.numpy(), latent_codes.concatenate(codes).numpy(), tuple(key.numpy())))
         return {"d_loss": tf.constant(1.0)}
 
     monkeypatch.setattr(training, "train_step", train_step)
+    monkeypatch.setattr(TrainingRun, "picture", lambda run, name, picture: drawn.update({name: len(given)}))
     config = dataclasses.replace(CONFIGS["paper"], seed=4)
     train(config, start(config, tmp_path), 6)
     images = np.concatenate([images for images, _, _ in given[:5]])
-    assert images.shape == (40, 28, 28, 1) and images.dtype == np.float32
+    assert images.shape == (40, SIZE, SIZE, 1) and images.dtype == np.float32
     assert (images.min(), images.max()) == (-1, 1)
     known = {image.tobytes() for image in IMAGES}
     shown = {np.rint((image[:, :, 0] + 1) * 127.5).astype(np.uint8).tobytes() for image in images}
     assert len(shown) == 40 and shown <= known
     assert len({codes.tobytes() for _, codes, _ in given}) == 6
     assert [key for _, _, key in given] == [(4, step) for step in range(6)]
+    assert {name: step for name, step in drawn.items() if "random" in name} == {
+        "random_sampling_1": 5,  # steps done: an epoch has five
+        "random_sampling_2": 6,
+    }
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(monkeypatch, tmp_path):
