@@ -15,6 +15,7 @@ from bi_infogan.config import Activation, Config
 from shared.fused_layers import FusedBatchNormalization
 from shared.keyed_noise import KeyedGaussianNoise, key_input
 from shared.latent_codes import Codes, CodeSizes
+from shared.thin_convolutions import ThinConv2D, ThinConv2DTranspose
 
 
 class Networks(NamedTuple):
@@ -85,12 +86,12 @@ def dense(units: int, **options) -> layers.Layer:
     return layers.Dense(units, **{"kernel_initializer": original_normal} | options)
 
 
-def conv(filters: int, strides: int) -> layers.Layer:
-    return layers.Conv2D(filters, 3, strides, padding="valid", kernel_initializer=original_normal)
+def conv(filters: int, strides: int, layer=layers.Conv2D) -> layers.Layer:
+    return layer(filters, 3, strides, padding="valid", kernel_initializer=original_normal)
 
 
-def transposed_conv(filters: int, strides: int) -> layers.Layer:
-    return layers.Conv2DTranspose(filters, 4, strides, padding="same", kernel_initializer=truncated_normal())
+def transposed_conv(filters: int, strides: int, layer=layers.Conv2DTranspose) -> layers.Layer:
+    return layer(filters, 4, strides, padding="same", kernel_initializer=truncated_normal())
 
 
 def generator(config: Config) -> keras.Model:
@@ -99,13 +100,13 @@ def generator(config: Config) -> keras.Model:
     x = layers.Reshape([7, 7, 64])(x)
     x = activate(batch_norm(transposed_conv(128, strides=2)(x)), config.g_activation)
     x = activate(batch_norm(transposed_conv(64, strides=1)(x)), config.g_activation)
-    image = layers.Activation("sigmoid", dtype="float32")(transposed_conv(1, strides=2)(x))
+    image = layers.Activation("sigmoid", dtype="float32")(transposed_conv(1, strides=2, layer=ThinConv2DTranspose)(x))
     return keras.Model(code, image, name="generator")
 
 
 def encoder(config: Config) -> keras.Model:
     image = keras.Input([28, 28, 1], name="image")
-    x = activate(batch_norm(conv(32, strides=1)(image)), config.e_activation)
+    x = activate(batch_norm(conv(32, strides=1, layer=ThinConv2D)(image)), config.e_activation)
     x = activate(batch_norm(conv(64, strides=2)(x)), config.e_activation)
     x = activate(batch_norm(conv(128, strides=2)(x)), config.e_activation)
     x = activate(batch_norm(dense(1024)(layers.Flatten()(x))), config.e_activation)
@@ -126,7 +127,7 @@ def discriminator(config: Config) -> keras.Model:
         x = activate(batch_norm(x), config.d_activation)
         return KeyedGaussianNoise(config.noise * deviation, number)([x, key])
 
-    x = noisy(conv(64, strides=2)(image), 0.3, number=0)
+    x = noisy(conv(64, strides=2, layer=ThinConv2D)(image), 0.3, number=0)
     x = noisy(conv(128, strides=2)(x), 0.5, number=1)
     x = noisy(dense(512)(layers.Flatten()(x)), 0.5, number=2)
 

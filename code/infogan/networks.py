@@ -10,6 +10,7 @@ from infogan.config import Config
 from shared.fused_layers import FusedBatchNormalization
 from shared.keyed_noise import KeyedDropout, key_input
 from shared.latent_codes import CodeSizes
+from shared.thin_convolutions import ThinConv2D, ThinConv2DTranspose
 
 
 class Networks(NamedTuple):
@@ -50,16 +51,14 @@ def dense(units: int, **options) -> layers.Layer:
     return layers.Dense(units, kernel_initializer=normal(), **options)
 
 
-def conv(filters: int) -> layers.Layer:
-    return layers.Conv2D(filters, 5, strides=2, padding="same", kernel_initializer=normal())
+def conv(filters: int, layer=layers.Conv2D) -> layers.Layer:
+    return layer(filters, 5, strides=2, padding="same", kernel_initializer=normal())
 
 
-def transposed_conv(filters: int, height: int, from_height: int, **options) -> layers.Layer:
+def transposed_conv(filters: int, height: int, from_height: int, layer=layers.Conv2DTranspose) -> layers.Layer:
     """Doubles the height, less one where the output is odd: 4 -> 7, which cropping an 8 would shift by a pixel."""
-    return layers.Conv2DTranspose(
-        filters, 5, strides=2, padding="same", output_padding=height - 2 * from_height + 1,
-        kernel_initializer=normal(), **options,
-    )  # fmt: skip
+    padding = height - 2 * from_height + 1
+    return layer(filters, 5, strides=2, padding="same", output_padding=padding, kernel_initializer=normal())
 
 
 def batch_norm(x):
@@ -79,14 +78,14 @@ def generator(config: Config) -> keras.Model:
     x = KeyedDropout(1 - config.keep_prob, number=0)([x, key])
     x = keras.activations.relu(batch_norm(transposed_conv(64, half, quarter)(x)))
     x = KeyedDropout(1 - config.keep_prob, number=1)([x, key])
-    x = transposed_conv(config.channels, height, half)(x)
+    x = transposed_conv(config.channels, height, half, layer=ThinConv2DTranspose)(x)
     image = layers.Activation("tanh", dtype="float32")(x)
     return keras.Model([code, key], image, name="generator")
 
 
 def discriminator(config: Config) -> keras.Model:
     image = keras.Input([config.image_size, config.image_size, config.channels], name="image")
-    x = keras.activations.leaky_relu(conv(64)(image), 0.2)
+    x = keras.activations.leaky_relu(conv(64, layer=ThinConv2D)(image), 0.2)
     for filters in (128, 256, 512):
         x = keras.activations.leaky_relu(batch_norm(conv(filters)(x)), 0.2)
     features = layers.Flatten()(x)
@@ -108,12 +107,12 @@ def recognition(config: Config) -> keras.Model:
 # The paper's MNIST networks. Source: arXiv 1606.03657, appendix C.1.
 
 
-def paper_conv(filters: int) -> layers.Layer:
-    return layers.Conv2D(filters, 4, strides=2, padding="same", kernel_initializer=normal())
+def paper_conv(filters: int, layer=layers.Conv2D) -> layers.Layer:
+    return layer(filters, 4, strides=2, padding="same", kernel_initializer=normal())
 
 
-def paper_transposed_conv(filters: int) -> layers.Layer:
-    return layers.Conv2DTranspose(filters, 4, strides=2, padding="same", kernel_initializer=normal())
+def paper_transposed_conv(filters: int, layer=layers.Conv2DTranspose) -> layers.Layer:
+    return layer(filters, 4, strides=2, padding="same", kernel_initializer=normal())
 
 
 def paper_batch_norm(x):
@@ -129,13 +128,14 @@ def paper_generator(config: Config) -> keras.Model:
     x = keras.activations.relu(paper_batch_norm(paper_transposed_conv(64)(x)))
     x = KeyedDropout(1 - config.keep_prob, number=0)([x, key])
     # tanh, where the paper has a sigmoid: the same curve on images in [-1, 1], which this folder's are.
-    image = layers.Activation("tanh", dtype="float32")(paper_transposed_conv(config.channels)(x))
+    x = paper_transposed_conv(config.channels, layer=ThinConv2DTranspose)(x)
+    image = layers.Activation("tanh", dtype="float32")(x)
     return keras.Model([code, key], image, name="generator")
 
 
 def paper_discriminator(config: Config) -> keras.Model:
     image = keras.Input([config.image_size, config.image_size, config.channels], name="image")
-    x = keras.activations.leaky_relu(paper_conv(64)(image), 0.1)
+    x = keras.activations.leaky_relu(paper_conv(64, layer=ThinConv2D)(image), 0.1)
     x = keras.activations.leaky_relu(paper_batch_norm(paper_conv(128)(x)), 0.1)
     features = keras.activations.leaky_relu(paper_batch_norm(dense(1024)(layers.Flatten()(x))), 0.1)
     return keras.Model(image, [dense(1, dtype="float32")(features), features], name="discriminator")

@@ -17,7 +17,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         gamma = self.gamma if self.scale else tf.ones(channels)
         beta = self.beta if self.center else tf.zeros(channels)
         is_vector = len(inputs.shape) == 2
-        images = inputs[:, tf.newaxis, tf.newaxis, :] if is_vector else inputs
+        images = tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]]) if is_vector else inputs
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=images,
             scale=tf.convert_to_tensor(gamma),
@@ -32,7 +32,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variance *= (count - 1) / count  # the kernel's is the unbiased one; Keras's and the originals' is not
             self.moving_mean.assign(self.moving_mean + (1 - self.momentum) * (mean - self.moving_mean))
             self.moving_variance.assign(self.moving_variance + (1 - self.momentum) * (variance - self.moving_variance))
-        return outputs[:, 0, 0, :] if is_vector else outputs
+        return tf.reshape(outputs, [-1, inputs.shape[-1]]) if is_vector else outputs
 
 
 class FusedAdam(keras.optimizers.Adam):

@@ -56,14 +56,17 @@ def in_files_order(networks: Networks) -> list:
     """The discriminator's layers as the files have them: image branch, code branch, joint.
 
     Keras lists the two branches mixed; but layers of a kind were made, and so numbered by name, in the files' order.
+    The convolutions, of two kinds, are one chain.
     """
 
     def of_kind(kind: type) -> list:
-        found = [layer for layer in networks.discriminator.layers if isinstance(layer, kind)]
+        return [layer for layer in networks.discriminator.layers if isinstance(layer, kind)]
+
+    def as_made(found: list) -> list:
         return sorted(found, key=lambda layer: (len(layer.name), layer.name))
 
-    kernels = of_kind(layers.Conv2D) + of_kind(layers.Dense)
-    pairs = zip_longest(kernels, of_kind(layers.BatchNormalization))
+    kernels = of_kind(layers.Conv2D) + as_made(of_kind(layers.Dense))
+    pairs = zip_longest(kernels, as_made(of_kind(layers.BatchNormalization)))
     return [layer for pair in pairs for layer in pair if layer is not None]
 
 
