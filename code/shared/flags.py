@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_type_hints
 
 import tyro
 
@@ -77,9 +77,11 @@ def from_json(config_class: type[ConfigT], values: Mapping[str, object]) -> Conf
     Raises:
         UserError: a setting is missing or unknown: the values are another version's.
     """
+    hints = get_type_hints(config_class)
     names = {field.name for field in dataclasses.fields(config_class)}
     require(names == set(values), f"the settings are of another version: they differ in {sorted(names ^ set(values))}")
-    as_paths = {name: Path(str(values[name])) for name in ("data_dir", "log_dir") if values[name] is not None}
+    paths = [name for name in names if hints[name] == Path | None]  # of the annotations it sees the bare type
+    as_paths = {name: Path(str(values[name])) for name in paths if values[name] is not None}
     as_tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return config_class(**{**values, **as_paths, **as_tuples})
 

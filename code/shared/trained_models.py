@@ -24,7 +24,8 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
     """Fills the networks, a NamedTuple, from a model folder.
 
     Args:
-        iteration: step of the checkpoint wanted; default: the newest good one.
+        iteration: step of the checkpoint wanted; default: the best, where the run keeps it in best/, else the newest
+            good one.
     Returns:
         The steps the weights were trained for.
     Raises:
@@ -35,7 +36,10 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
         require(iteration in (None, steps), f"{folder} holds the weights of step {steps} only")
         published_weights.load(folder / "weights.npz", networks)
         return steps
-    found = checkpoints.find(folder / "checkpoints", iteration)
+    best = folder / "best"
+    in_best = iteration is None or (best / f"step_{iteration:08d}").exists()
+    found = checkpoints.find(best, iteration) if in_best else None
+    found = found or checkpoints.find(folder / "checkpoints", iteration)
     if found is None:
         raise UserError(f"{folder} has no checkpoint yet")
     checkpoints.restore(found, networks=networks)
@@ -78,7 +82,8 @@ def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretra
     """Writes the networks' weights and the run's settings as a folder that `find` and `fill` take."""
     settings = run_folders.settings(run_folder)
     published_weights.save(pretrained / "weights.npz", networks)
-    settings["config"] |= {"data_dir": None, "log_dir": None, "resume": None}  # the publisher's own folders
+    own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's
+    settings["config"] |= dict.fromkeys(own_folders)
     (pretrained / "settings.json").write_text(json.dumps({"steps": step} | settings, indent=2) + "\n")
 
 

@@ -153,6 +153,12 @@ class TrainingRun:
         with self._event_errors(), self._events.as_default():
             tf.summary.image(name, picture[np.newaxis], self.step + 1)
 
+    def tensorboard_histograms(self, values: Mapping[str, tf.Tensor]) -> None:
+        """Adds histograms of tensors, by name, to TensorBoard's alone."""
+        with self._event_errors(), self._events.as_default():
+            for name, value in values.items():
+                tf.summary.histogram(name, value, self.step + 1)
+
     def say(self, line: str) -> None:
         """Prints a line on standard error, above the progress bar where there is one."""
         tqdm.write(line, file=sys.stderr)

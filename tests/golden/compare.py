@@ -27,11 +27,20 @@ ADAPTERS = {
     "infogan": "infogan_numbers",
     "infogan_celeba": "infogan_numbers",
     "bi_infogan": "bi_infogan_numbers",
+    "image_translation": "image_translation_numbers",
+    "vae_gan": "vae_gan_numbers",
+    "cycle_vae": "cycle_vae_numbers",
+    "cycle_vae_mnist": "cycle_vae_numbers",
 }
 
 OUTPUTS_BOUND, GRADIENTS_BOUND, SECOND_STEP_BOUND, KERNELS_BOUND = 1e-4, 1e-3, 1e-2, 1e-3
+# Four updates lie between VAE-GAN's first row and its second, and Adam's first ones are little but signs: changing the
+# weights by a millionth of themselves moves the second row by 4 %, and in float64 it is 2.4 % off as well.
+VAE_GAN_SECOND_STEP_BOUND = 5e-2
 NEGLIGIBLE = 1e-5  # Adam divides by the gradient's own size: rounding makes large ratios of small losses
-INPUTS = {"variables", "loss_names", "system", "seed"}
+# What the names of outputs begin with; the second line is cycle_vae's, whose files have no inference and training.
+OUTPUTS = ("inference_", "training_")
+OUTPUTS += ("encoded_", "swapped_", "kl_", "reconstruction_", "reverse_cycle")
 
 
 class Difference(NamedTuple):
@@ -54,16 +63,19 @@ def compare(golden: dict[str, np.ndarray], ours: dict[str, np.ndarray]) -> list[
         kind == "bias" and "beta" in kinds[i + 1 : i + 3] and shapes[i + 1] == shapes[i] for i, kind in enumerate(kinds)
     ]
     is_kernel = np.array([kind == "kernel" for kind in kinds])
-    bounded_gradients = ~np.isnan(golden["gradient_norms"]) & ~np.array(before_batch_norm)
 
     differences = [
         Difference(name, _relative(golden[name], ours[name]), OUTPUTS_BOUND)
         for name in golden
-        if name.startswith(("inference_", "training_"))
+        if name.startswith(OUTPUTS)
     ]
-    gradients = _relative_each(golden["gradient_norms"], ours["gradient_norms"])[bounded_gradients]
-    differences.append(Difference("gradient_norms", gradients.max(), GRADIENTS_BOUND))
-    for row, bound in enumerate((OUTPUTS_BOUND, SECOND_STEP_BOUND, None)):
+    for name in golden:
+        if name.endswith("gradient_norms"):
+            bounded = ~np.isnan(golden[name]) & ~np.array(before_batch_norm[: len(golden[name])])
+            gradients = _relative_gradients(golden[name], ours[name])[bounded]
+            differences.append(Difference(name, gradients.max(), GRADIENTS_BOUND))
+    second = VAE_GAN_SECOND_STEP_BOUND if golden["system"] == "vae_gan" else SECOND_STEP_BOUND
+    for row, bound in enumerate((OUTPUTS_BOUND, second, None)):
         for column, name in enumerate(golden["loss_names"]):
             a, b = golden["loss_history"][row, column], ours["loss_history"][row, column]
             relative = 0.0 if abs(a - b) < NEGLIGIBLE else _relative(a, b)
@@ -81,6 +93,15 @@ def _relative(golden: np.ndarray, ours: np.ndarray) -> float:
     if golden.shape != ours.shape:
         return float("nan")
     return float(np.max(np.abs(golden - ours)) / max(np.max(np.abs(golden)), 1e-12))
+
+
+def _relative_gradients(golden: np.ndarray, ours: np.ndarray) -> np.ndarray:
+    """Each norm's difference over the norm, or over the one before it where it is nothing beside that.
+
+    So it is with a bias in front of an instance norm: what the files have of it is rounding noise, after its kernel.
+    """
+    before = np.roll(golden, 1)
+    return np.abs(golden - ours) / np.where(golden < NEGLIGIBLE * before, before, np.maximum(golden, 1e-12))
 
 
 def _relative_each(golden: np.ndarray, ours: np.ndarray) -> np.ndarray:

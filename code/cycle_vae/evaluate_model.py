@@ -1,0 +1,110 @@
+"""Measures and shows a trained cycle-consistent VAE. `python evaluate_model.py --help` lists the flags."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import tyro
+
+SYSTEM_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(SYSTEM_DIR.parent))
+
+from cycle_vae.config import Config, DataSet
+from shared import flags, run_folders
+
+LOG_DIR = SYSTEM_DIR / "log_dir"
+PUBLISHED = SYSTEM_DIR / "pretrained"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The flags of evaluate_model.py."""
+
+    data_set: DataSet = "sprites"
+    """Whose newest run, or published weights, where no --model_dir is given."""
+    model_dir: Path | None = None
+    """Folder of a run, or of published weights; default: the newest run, else the published weights."""
+    iteration: int | None = None
+    """Step of the checkpoint; default: the newest."""
+    data_dir: Path | None = None
+    """Folder that holds the data; default: the user's cache, and for MNIST a download."""
+    unverified_data: bool = False
+    """Take whatever data in the same format --data_dir holds, without comparing its sha256."""
+    style_transfer: bool = False
+    """9 x 9 held-out images: s of the first row, z of the first column."""
+    interpolate: bool = False
+    """8 x 8 images between two held-out ones: s changes along a row, z down a column."""
+    classify: bool = False
+    """Probes of identity from s and from z by both protocols; on sprites also of attributes, animation, direction."""
+    predict: bool = False
+    """Predictors of s from z and of z from s: their errors, and reconstructions from the predicted code."""
+    reconstruct: bool = False
+    """Held-out images above their reconstructions."""
+    probe_epochs: int | None = None
+    """Epochs of each probe and predictor; default: the protocol's own, which take hours on sprites."""
+    json: bool = False
+    """Print the numbers of --classify and --predict as one JSON object, and nothing else, on standard output."""
+    publish: bool = False
+    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+
+
+def main() -> None:
+    chosen = tyro.cli(Flags, description="Measures and shows a trained cycle-consistent VAE.", use_underscores=True)
+    known = ("style_transfer", "interpolate", "classify", "predict", "reconstruct", "publish")
+    wanted = {name for name in known if getattr(chosen, name)}
+    wanted |= {"classify", "predict"} if chosen.json and not wanted & {"classify", "predict"} else set()
+    flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
+    epochs = chosen.probe_epochs
+    flags.require(epochs is None or epochs >= 1, f"--probe_epochs: expected 1 or more; got {epochs}")
+
+    flags.import_tensorflow()
+    from cycle_vae import evaluation, pictures
+    from cycle_vae.networks import build_networks
+    from shared import image_grids, trained_models
+    from shared.datasets import mnist, sprites
+
+    log_dir = LOG_DIR / chosen.data_set
+    model_dir = trained_models.find(chosen.model_dir, log_dir, PUBLISHED / chosen.data_set)
+    config = run_folders.saved_config(model_dir, "cycle_vae", Config)
+    networks = build_networks(config)
+    step = trained_models.fill(networks, model_dir, chosen.iteration)
+    output_dir = trained_models.output_dir(model_dir, LOG_DIR / config.data_set)
+    print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+    if config.data_set == "sprites":
+        labelled = evaluation.labelled_sprites(sprites.load(chosen.data_dir, unverified=chosen.unverified_data))
+    else:
+        labelled = evaluation.labelled_mnist(mnist.load(chosen.data_dir, unverified=chosen.unverified_data))
+
+    numbers, drawn = {}, {}
+    if "publish" in wanted:
+        numbers |= evaluation.leak(networks, config, labelled)
+    if "classify" in wanted:
+        numbers |= evaluation.classify(networks, config, labelled, epochs)
+    if "predict" in wanted:
+        errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
+        numbers |= errors
+        drawn |= pictures.predictions(networks, *predictors, evaluation.held_out(labelled, config.seed, 8))
+    if numbers:
+        trained_models.write_numbers(numbers, output_dir, step)
+        print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+    if chosen.publish:
+        published = PUBLISHED / config.data_set
+        trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
+        trained_models.publish(networks, model_dir, step, published)
+        trained_models.fill(networks, published)  # rounded: the pictures are to be those of a fresh clone
+        trained_models.write_numbers(numbers | evaluation.leak(networks, config, labelled), published, step)
+
+    if chosen.style_transfer:
+        drawn["style_transfer"] = pictures.style_transfer(networks, evaluation.held_out(labelled, config.seed, 16))
+    if chosen.interpolate:
+        drawn["interpolation"] = pictures.interpolation(networks, evaluation.held_out(labelled, config.seed, 2))
+    if chosen.reconstruct:
+        drawn["reconstructions"] = pictures.reconstructions(networks, evaluation.held_out(labelled, config.seed, 16))
+    for name, picture in drawn.items():
+        image_grids.save(picture, output_dir / "samples" / f"{name}.png")
+        print(output_dir / "samples" / f"{name}.png", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    flags.run(main)

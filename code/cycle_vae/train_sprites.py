@@ -1,0 +1,46 @@
+"""Trains the cycle-consistent VAE on 2D Sprites."""
+
+import sys
+from pathlib import Path
+
+SYSTEM_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(SYSTEM_DIR.parent))
+
+from cycle_vae import pairs
+from cycle_vae.config import PRESETS
+from shared import flags, run_folders
+from shared.datasets import sprites
+
+LOG_DIR = SYSTEM_DIR / "log_dir" / "sprites"
+
+
+def main() -> None:
+    # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
+    presets = {"default": PRESETS["sprites"]}
+    config, folder = run_folders.parse_flags("cycle_vae", presets, LOG_DIR, "Trains the cycle-consistent VAE.")
+    data = sprites.load(config.data_dir, unverified=config.unverified_data)
+    size = data.frames.shape[2:4]
+    flags.require(
+        size == (config.image_size, config.image_size),
+        f"--filters {config.filters} make images of {config.image_size} pixels; the frames have {size}",
+    )
+    train_characters, _ = sprites.split(len(data.characters))
+    paired = pairs.of_sprites(data, train_characters, config.seed)
+    pairs.steps_per_epoch(paired, config.batch_size)  # refuses a batch larger than the data
+
+    flags.import_tensorflow()
+    from cycle_vae import evaluation, training
+    from shared import trained_models
+    from shared.training_run import TrainingRun
+
+    folder = folder or run_folders.start("cycle_vae", "sprites", config, config.log_dir or LOG_DIR, data.sha256)
+    with TrainingRun(folder, config, data.sha256) as run:
+        networks = training.train(config, paired, run)
+        numbers = evaluation.leak(networks, config, evaluation.labelled_sprites(data))
+        trained_models.write_numbers(numbers, folder, run.step)
+    print(evaluation.report(numbers))
+    print(f"Pictures and log: {folder}")
+
+
+if __name__ == "__main__":
+    flags.run(main)
