@@ -175,7 +175,7 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
     optimizer = FusedAdam(1e-3, epsilon=1e-8)
     variables = network.trainable_variables
     optimizer.build(variables)
-    mean, targets = tf.constant(codes.mean), tf.constant(targets)
+    mean, wanted = tf.constant(codes.mean), tf.constant(targets)
     deviation = None if codes.log_variance is None else tf.exp(0.5 * tf.constant(codes.log_variance))
 
     def inputs(chosen, key):
@@ -190,7 +190,7 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
             chosen = order[start : start + training.batch_size]
             with tf.GradientTape() as tape:
                 outputs = network(inputs(chosen, tf.random.fold_in(key, start)), training=True)
-                loss = tf.reduce_mean(kind(tf.gather(targets, chosen), outputs)[0])
+                loss = tf.reduce_mean(kind(tf.gather(wanted, chosen), outputs)[0])
             gradients = tape.gradient(loss, variables)
             # PyTorch's weight decay is a part of the gradient, before Adam scales it.
             optimizer.apply([g + WEIGHT_DECAY * v for g, v in zip(gradients, variables)], variables)
@@ -201,7 +201,7 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
         for start in tf.range(0, tf.size(order), BATCH):
             chosen = order[start : start + BATCH]
             outputs = network(inputs(chosen, tf.random.fold_in(key, start)), training=False)
-            total += tf.reduce_sum(kind(tf.gather(targets, chosen), outputs)[1])
+            total += tf.reduce_sum(kind(tf.gather(wanted, chosen), outputs)[1])
         return total / tf.cast(tf.size(order), tf.float32)
 
     started = time.monotonic()
@@ -217,7 +217,7 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
 
 
 def probe(codes: Codes, labels: np.ndarray, rows, training: Training, config: Config, name: str) -> dict[str, float]:
-    """Test accuracies of a classifier of the labels on z and on s: of its best epoch, as published, and of its last."""
+    """Test accuracies of a classifier of the labels on z and on s: of its last epoch, and of its best, as published."""
     numbers = {}
     classes = int(labels.max()) + 1
     for code in ("s", "z"):
@@ -227,7 +227,7 @@ def probe(codes: Codes, labels: np.ndarray, rows, training: Training, config: Co
         scores = fit(
             network, given, labels.astype(np.int32), rows, classification, training, config.seed, f"{name} from {code}"
         )
-        numbers |= {f"{code}_accuracy": float(scores.max()), f"{code}_accuracy_last": float(scores[-1])}
+        numbers |= {f"{code}_accuracy": float(scores[-1]), f"{code}_accuracy_best_epoch": float(scores.max())}
     return numbers
 
 
@@ -244,7 +244,7 @@ def leak(networks: Networks, config: Config, labelled: Labelled) -> dict[str, fl
     identities = _numbered(labelled.identities[rows])
     codes = encode_all(networks, labelled.images[rows])
     found = probe(codes, identities, stratified_split(identities), QUICK, config, "Identity, quick probe")
-    quick = {f"quick_{code}_accuracy": found[f"{code}_accuracy_last"] for code in ("z", "s")}
+    quick = {f"quick_{code}_accuracy": found[f"{code}_accuracy"] for code in ("z", "s")}
     return {**quick, "quick_chance": chance(identities)}
 
 
@@ -268,7 +268,7 @@ def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int
         by_paper = probe(codes, identities, (training_images, held_out), training, config, "Identity, test images")
         numbers = by_paper | {f"{name}_all_images": value for name, value in all_images.items()}
     else:
-        theirs = Codes(*(part[held_out] for part in codes))
+        theirs = Codes(*(np.asarray(part)[held_out] for part in codes))
         labels = _numbered(identities[held_out])
         by_paper = probe(theirs, labels, stratified_split(labels), training, config, "Identity, test characters")
         numbers = all_images | {f"{name}_test_identities": value for name, value in by_paper.items()}
@@ -276,7 +276,7 @@ def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int
     for factor, labels in labelled.factors.items():
         rows = (training_images, held_out)
         found = probe(codes, labels, rows, QUICK._replace(epochs=epochs or QUICK.epochs), config, factor)
-        numbers |= {f"{factor}_{code}": found[f"{code}_accuracy_last"] for code in ("s", "z")}
+        numbers |= {f"{factor}_{code}": found[f"{code}_accuracy"] for code in ("s", "z")}
         numbers[f"{factor}_chance"] = chance(labels)
     return numbers
 
@@ -287,7 +287,7 @@ def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: i
     Both take z to be its mean: a sample's noise could not be predicted from anything.
 
     Returns:
-        z_to_s_error and s_to_z_error, mean squared errors of the best epoch, and _last, those of the last; the two
+        z_to_s_error and s_to_z_error, mean squared errors after the last epoch, and _best_epoch, the least; the two
         networks, s from z and z from s, as after the last.
     """
     codes = encode_all(networks, labelled.images)
@@ -301,7 +301,7 @@ def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: i
         training = COURSE_PROJECT._replace(hidden=hidden, epochs=epochs or COURSE_PROJECT.epochs)
         network = perceptron(given.shape[1], wanted.shape[1], training)
         errors = fit(network, Codes(given, None), wanted, rows, regression, training, config.seed, name)
-        numbers |= {name: float(errors.min()), f"{name}_last": float(errors[-1])}
+        numbers |= {name: float(errors[-1]), f"{name}_best_epoch": float(errors.min())}
         trained.append(network)
     return numbers, trained
 

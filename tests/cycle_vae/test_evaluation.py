@@ -1,0 +1,342 @@
+"""Splits, probes and predictors; and the commands from a tiny training to every number and picture."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cycle_vae import evaluate_model, evaluation, make_sprites, train_mnist, train_sprites
+from cycle_vae.config import Config
+from cycle_vae.evaluation import Codes, Labelled, Training
+from shared import flags, run_folders
+from shared.datasets.sprites import Sprites, poses
+
+SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
+CHARACTERS, FRAMES = 6, 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def untraced():
+    """Probes of a few steps are sooner done than traced."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+# Splits and labels
+
+
+def test_two_thirds_of_each_identity_train_and_39474_of_all_frames_test():
+    identities = np.repeat(np.arange(672), 178)
+    train, test = evaluation.stratified_split(identities)
+    assert (len(train), len(test)) == (119616 - 39474, 39474)
+    assert len(np.intersect1d(train, test)) == 0
+    assert set(np.bincount(identities[test])) == {58, 59}
+
+
+def test_a_split_is_stratified_whatever_the_order_of_the_identities():
+    identities = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [10, 100, 1000]))
+    _, test = evaluation.stratified_split(identities)
+    assert len(test) == 367
+    np.testing.assert_allclose(np.bincount(identities[test]) / [10, 100, 1000], 0.33, atol=0.1)
+
+
+def small_sprites():
+    """Six characters of 12 x 12; what one wears and what it does can be told from the colours."""
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 60, [CHARACTERS, FRAMES, 12, 12, 3]).astype(np.uint8)
+    frames[..., :6, :, 0] += (np.arange(CHARACTERS) * 30).astype(np.uint8)[:, None, None, None]
+    frames[..., 6:, :, 1] += (np.arange(FRAMES) * 15).astype(np.uint8)[None, :, None, None]
+    names = ("sex", "body", "legs", "torso", "hair")
+    characters = [{name: "ab"[(k >> i) % 2] for i, name in enumerate(names)} for k in range(CHARACTERS)]
+    return Sprites(frames, characters, poses()[:FRAMES], "")
+
+
+def test_labels_follow_characters_and_frames():
+    data = small_sprites()
+    labelled = evaluation.labelled_sprites(data)
+    assert labelled.identities.tolist() == np.repeat(range(CHARACTERS), FRAMES).tolist()
+    assert labelled.held_out.reshape(CHARACTERS, FRAMES).all(axis=1).sum() == labelled.held_out.sum() / FRAMES == 2
+    assert labelled.factors["sex"].tolist() == np.repeat([0, 1, 0, 1, 0, 1], FRAMES).tolist()
+    directions = [pose["direction"] for pose in data.poses]
+    assert labelled.factors["direction"][:FRAMES].tolist() == [sorted(set(directions)).index(d) for d in directions]
+    np.testing.assert_array_equal(labelled.images[FRAMES + 3], data.frames[1, 3])
+
+
+def test_the_original_archive_has_no_factors():
+    data = small_sprites()._replace(characters=[{"file": "a"}] * 6, poses=[{"sequence": "0"}] * FRAMES)
+    assert evaluation.labelled_sprites(data).factors == {}
+
+
+def test_held_out_images_are_of_different_identities_while_there_are_any():
+    images = np.arange(40, dtype=np.uint8)[:, None, None, None]
+    labelled = Labelled(images, np.arange(40) % 5, np.arange(40) >= 20, {})
+    chosen = np.rint(evaluation.held_out(labelled, 0, 7).ravel() * 255).astype(int)
+    assert len(set(chosen[:5] % 5)) == 5 and len(set(chosen)) == 7 and chosen.min() >= 20
+
+
+# Probes
+
+
+FAST = Training(hidden=(64,), batch_norm=False, batch_size=8, epochs=5)
+
+
+def test_a_probe_tells_what_is_there_and_guesses_what_is_not():
+    labels = np.repeat([0, 1, 2], 40)
+    generator = np.random.default_rng(0)
+    codes = Codes(generator.normal(size=[120, 4]).astype(np.float32), np.zeros([120, 4], np.float32),
+                  30 * np.eye(3, dtype=np.float32)[labels])  # fmt: skip
+    numbers = evaluation.probe(codes, labels, evaluation.stratified_split(labels), FAST, Config(), "probe")
+    assert numbers["s_accuracy"] == numbers["s_accuracy_best_epoch"] == 1
+    assert numbers["z_accuracy"] <= numbers["z_accuracy_best_epoch"] < 0.65
+
+
+def test_z_is_sampled_so_that_a_code_drowned_in_its_noise_tells_nothing():
+    labels = np.repeat([0, 1], 40)
+    mean = 30 * np.eye(2, dtype=np.float32)[labels]
+    rows = evaluation.stratified_split(labels)
+
+    def accuracy(log_variance):
+        codes = Codes(mean, np.full([80, 2], log_variance, np.float32))
+        network = evaluation.perceptron(2, 2, FAST)
+        kind = evaluation.classification
+        return evaluation.fit(network, codes, labels.astype(np.int32), rows, kind, FAST, 0, "")[-1]
+
+    assert accuracy(-20) == 1
+    assert accuracy(14) < 0.8
+
+
+def test_every_test_image_counts_once_though_the_last_batch_is_partial(monkeypatch):
+    """The original wrote the last batch's predictions to the rows of another."""
+    monkeypatch.setattr(evaluation, "BATCH", 4)
+    network = keras.Sequential([keras.Input([1]), keras.layers.Dense(2)])
+    labels = np.array([0] * 8 + [1] * 3)
+    codes = Codes(np.where(labels == 0, -1, 1).astype(np.float32)[:, None], None)
+    network.layers[0].kernel.assign([[-50.0, 50.0]])
+    rows = np.arange(4), np.arange(11)
+    one = Training((), False, 4, 1)
+    right = evaluation.fit(network, codes, labels.astype(np.int32), rows, evaluation.classification, one, 0, "")
+    assert right.tolist() == [1.0]
+    wrong = evaluation.fit(network, codes, np.zeros(11, np.int32), rows, evaluation.classification, one, 0, "")
+    assert wrong == pytest.approx(8 / 11)
+
+
+def test_a_predictor_learns_a_linear_map_and_reports_its_mean_squared_error():
+    inputs = np.random.default_rng(0).normal(size=[120, 2]).astype(np.float32)
+    targets = inputs @ np.array([[1.0, 0.0, 2.0], [0.0, -1.0, 0.0]], np.float32)
+    network = evaluation.perceptron(2, 3, Training((32,), False, 8, 0))
+    rows = np.arange(80), np.arange(80, 120)
+    training = Training((32,), False, 8, 12)
+    errors = evaluation.fit(network, Codes(inputs, None), targets, rows, evaluation.regression, training, 0, "")
+    assert errors[-1] < 0.7 * errors[0]
+    expected = np.mean((network(inputs[80:]).numpy() - targets[80:]) ** 2)
+    assert errors[-1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_weight_decay_shrinks_a_weight_that_no_loss_holds():
+    network = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    network.layers[0].kernel.assign([[1.0]])
+    codes = Codes(np.zeros([8, 1], np.float32), None)
+    evaluation.fit(network, codes, np.zeros([8, 1], np.float32), (np.arange(8), np.arange(8)), evaluation.regression,
+                   Training((), False, 8, 10), 0, "")  # fmt: skip
+    assert float(network.layers[0].kernel[0, 0]) == pytest.approx(0.99, abs=2e-3)  # Adam: 1e-3 a step
+
+
+def test_the_protocols_are_the_originals():
+    assert evaluation.COURSE_PROJECT == ((2048, 1024), False, 16, 200)
+    assert evaluation.MNIST[:2] == ((256, 256), True)
+    assert (evaluation.S_FROM_Z, evaluation.Z_FROM_S) == ((256, 128), (128, 256))
+
+
+# The commands
+
+
+@pytest.fixture(scope="module")
+def monkeymodule():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, monkeymodule):
+    """Logs and published weights go here; probes are small."""
+    folder = tmp_path_factory.mktemp("cycle_vae")
+    monkeymodule.setattr(train_sprites, "LOG_DIR", folder / "log_dir" / "sprites")
+    monkeymodule.setattr(train_mnist, "LOG_DIR", folder / "log_dir" / "mnist")
+    monkeymodule.setattr(evaluate_model, "LOG_DIR", folder / "log_dir")
+    monkeymodule.setattr(evaluate_model, "SYSTEM_DIR", folder / "system")
+    monkeymodule.setattr(evaluate_model, "PUBLISHED", folder / "system" / "pretrained")
+    for name in ("COURSE_PROJECT", "MNIST", "QUICK"):
+        monkeymodule.setattr(evaluation, name, Training((8,), name != "COURSE_PROJECT", 100, 1))
+    (folder / "system").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sprites_dir(folder):
+    data = small_sprites()
+    made = folder / "data"
+    made.mkdir()
+    np.save(made / "sprites.npy", data.frames)
+    digest = hashlib.sha256((made / "sprites.npy").read_bytes()).hexdigest()
+    description = {"sha256": digest, "characters": data.characters, "poses": data.poses}
+    (made / "sprites.json").write_text(json.dumps(description))
+    return made
+
+
+def command(monkeypatch, module, *arguments):
+    monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *map(str, arguments)])
+    flags.run(module.main)
+
+
+SMALL = ["--style_dim", 5, "--class_dim", 4, "--batch_size", 4, "--max_steps", 2, "--save_every", 1]
+
+
+@pytest.fixture(scope="module")
+def sprites_run(folder, sprites_dir, monkeymodule):
+    command(monkeymodule, train_sprites, "--data_dir", sprites_dir, "--filters", 4, 6, *SMALL)
+    return run_folders.newest(folder / "log_dir" / "sprites")
+
+
+def sizes(folder):
+    found = {}
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            found[path.stem] = picture.size
+    return found
+
+
+def test_a_training_on_sprites_ends_with_how_well_z_tells_identity(sprites_run):
+    numbers = json.loads((sprites_run / "evaluation.json").read_text())
+    assert numbers["step"] == 2
+    assert 0 <= numbers["quick_z_accuracy"] <= 1 and numbers["quick_chance"] == 0.5
+    assert len(sizes(sprites_run / "reconstructed_images")) == 4
+
+
+def test_z_s_leak_is_said_in_a_line_of_its_own():
+    numbers = {"quick_z_accuracy": 0.88, "quick_s_accuracy": 0.9, "quick_chance": 0.1}
+    assert "identity is told from z 88.00%, from s 90.00%, by chance 10.00%" in evaluation.report(numbers)
+
+
+def test_every_number_and_picture_of_a_run_and_json_leaves_nothing_else_on_standard_output(
+    sprites_run, sprites_dir, monkeypatch, capsys
+):
+    everything = ["--style_transfer", "--interpolate", "--classify", "--predict", "--reconstruct", "--json"]
+    command(monkeypatch, evaluate_model, *everything, "--data_dir", sprites_dir, "--probe_epochs", 1)  # the newest run
+    numbers = json.loads(capsys.readouterr().out)
+    accuracies = {f"{code}_accuracy{part}{protocol}" for code in "sz" for part in ("", "_best_epoch")
+                  for protocol in ("", "_test_identities")}  # fmt: skip
+    factors = ("sex", "body", "legs", "torso", "hair", "animation", "direction")
+    of_factors = {f"{factor}_{kind}" for factor in factors for kind in ("s", "z", "chance")}
+    errors = {"z_to_s_error", "s_to_z_error", "z_to_s_error_best_epoch", "s_to_z_error_best_epoch"}
+    assert set(numbers) == accuracies | of_factors | errors | {"chance"}
+    assert numbers["chance"] == pytest.approx(1 / CHARACTERS)
+    assert numbers == {
+        k: v for k, v in json.loads((sprites_run / "evaluation.json").read_text()).items() if k != "step"
+    }
+    assert sizes(sprites_run / "samples") == {
+        "style_transfer": (9 * 12, 9 * 12),
+        "interpolation": (8 * 12, 8 * 12),
+        "reconstructions": (8 * 12, 4 * 12),
+        "predicted_s_from_z": (8 * 12, 2 * 12),
+        "predicted_z_from_s": (8 * 12, 2 * 12),
+    }
+
+
+def test_published_weights_are_evaluated_and_nothing_is_written_beside_them(
+    sprites_run, sprites_dir, folder, monkeypatch, capsys
+):
+    where = ["--data_dir", sprites_dir, "--probe_epochs", 1]
+    command(monkeypatch, evaluate_model, "--publish", "--predict", "--model_dir", sprites_run, *where)
+    (entry,) = json.loads((folder / "system" / "results.json").read_text())
+    assert (entry["system"], entry["data_set"], entry["steps"]) == ("cycle_vae", "sprites", 2)
+    assert {"quick_z_accuracy", "z_to_s_error", "s_to_z_error"} <= set(entry["metrics"])
+    published = folder / "system" / "pretrained" / "sprites"
+    before = sorted(published.rglob("*"))
+    capsys.readouterr()
+    command(monkeypatch, evaluate_model, "--predict", "--json", "--model_dir", published, *where)
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["s_to_z_error"] == pytest.approx(entry["metrics"]["s_to_z_error"], rel=0.05)
+    assert sorted(published.rglob("*")) == before
+    assert (folder / "log_dir" / "sprites" / "published_sprites" / "samples" / "predicted_z_from_s.png").exists()
+
+
+def test_mnist_is_trained_and_its_test_set_is_what_the_paper_tests_on(folder, monkeymodule, capsys):
+    data = ["--data_dir", SAMPLE, "--unverified_data"]
+    command(monkeymodule, train_mnist, *data, "--filters", 2, 3, 4, *SMALL)
+    assert "z's leak" in capsys.readouterr().out
+    command(monkeymodule, evaluate_model, "--data_set", "mnist", "--classify", "--style_transfer", "--json", *data)
+    numbers = json.loads(capsys.readouterr().out)
+    assert {"s_accuracy", "z_accuracy", "s_accuracy_all_images", "z_accuracy_all_images"} <= set(numbers)
+    run = run_folders.newest(folder / "log_dir" / "mnist")
+    assert sizes(run / "samples") == {"style_transfer": (9 * 28, 9 * 28)}
+    labelled = evaluation.labelled_mnist(evaluation_sample())
+    assert (len(labelled.images), labelled.held_out.sum()) == (500, 200)
+
+
+def evaluation_sample():
+    from shared.datasets import mnist
+
+    return mnist.load(SAMPLE, unverified=True)
+
+
+# What the user can mend
+
+
+def refusal(capsys, monkeypatch, module, *arguments):
+    with pytest.raises(SystemExit) as error:
+        command(monkeypatch, module, *arguments)
+    out, err = capsys.readouterr()
+    assert (error.value.code, out, err.count("\n")) == (2, "", 1)
+    return err
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    ([], r"make images of 60 pixels; the frames have (12, 12)"),
+    (["--filters", "4", "6", "--batch_size", "25"], "batch_size is 25: allowed are 1 to 24"),
+    (["--step_size", "-1"], "--step_size: expected 0 or more"),
+    (["--data_dir", "/nowhere"], "sprites.npy is not there"),
+])  # fmt: skip
+def test_a_training_on_sprites_that_cannot_be_is_refused_in_a_line_and_leaves_nothing(
+    tmp_path, sprites_dir, monkeypatch, capsys, arguments, problem
+):
+    told = refusal(
+        capsys, monkeypatch, train_sprites, "--data_dir", sprites_dir, *arguments, "--log_dir", tmp_path / "runs"
+    )
+    assert problem in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_digits_need_networks_of_their_size(tmp_path, monkeypatch, capsys):
+    told = refusal(capsys, monkeypatch, train_mnist, "--data_dir", SAMPLE, "--unverified_data", "--filters", 4, 6,
+                   "--log_dir", tmp_path / "runs")  # fmt: skip
+    assert "--filters (4, 6) make images of 12 pixels, not 28" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    ([], "nothing to do; add --style_transfer, --interpolate, --classify, --predict, --reconstruct, --publish or"),
+    (["--classify", "--probe_epochs", "0"], "--probe_epochs: expected 1 or more; got 0"),
+    (["--classify", "--model_dir", "/nowhere"], "there is no folder /nowhere"),
+])  # fmt: skip
+def test_an_evaluation_that_cannot_be_is_refused_in_a_line(monkeypatch, capsys, arguments, problem):
+    assert problem in refusal(capsys, monkeypatch, evaluate_model, *arguments)
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    ([], "expected one of --lpc_dir and --mat_dir"),
+    (["--lpc_dir", "a", "--mat_dir", "b"], "expected one of --lpc_dir and --mat_dir; got a and b"),
+    (["--lpc_dir", "/nowhere"], "/nowhere lacks a sheet"),
+    (["--mat_dir", "/nowhere"], "/nowhere has no sprites_<number>.mat"),
+])  # fmt: skip
+def test_making_sprites_of_nothing_is_refused_in_a_line_and_leaves_nothing(
+    tmp_path, monkeypatch, capsys, arguments, problem
+):
+    assert problem in refusal(capsys, monkeypatch, make_sprites, *arguments, "--data_dir", tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []
