@@ -18,11 +18,33 @@ sys.path.insert(0, str(CODE))
 from shared import flags
 from shared.flags import RunFlags, require
 
-SYSTEMS = ("infogan", "bi_infogan")
-# Published figures by system and metric, as fractions, with where they stand.
+# What the tables show of each system.
+METRICS = {
+    "infogan": ("accuracy", "mutual_information_bound"),
+    "bi_infogan": ("accuracy", "mutual_information_bound"),
+    "image_translation": ("encoder_accuracy", "generator_accuracy"),
+    "vae_gan": ("pixel_error", "feature_error", "kl", "frechet_distance"),
+    "cycle_vae": ("s_accuracy", "z_accuracy", "z_to_s_error", "s_to_z_error"),
+}
+# Published figures by system, data set and metric, and where they stand.
 PUBLISHED = {
-    ("infogan", "accuracy"): (0.95, "arXiv 1606.03657"),
-    ("bi_infogan", "accuracy"): (0.9699, "arXiv 1803.02627, best model"),
+    ("infogan", "mnist", "accuracy"): (0.95, "arXiv 1606.03657"),
+    ("bi_infogan", "mnist", "accuracy"): (0.9699, "arXiv 1803.02627, best model"),
+    ("cycle_vae", "mnist", "s_accuracy"): (0.9835, "arXiv 1804.10469"),
+    ("cycle_vae", "mnist", "z_accuracy"): (0.1756, "arXiv 1804.10469"),
+    ("cycle_vae", "sprites", "s_accuracy"): (0.6778, "the sprites program, on its own data"),
+    ("cycle_vae", "sprites", "z_accuracy"): (0.0025, "the sprites program, on its own data"),
+    ("cycle_vae", "sprites", "z_to_s_error"): (0.0991, "the sprites program, on its own data"),
+    ("cycle_vae", "sprites", "s_to_z_error"): (0.0136, "the sprites program, on its own data"),
+}
+# Which presets' networks each document under architectures/ shows, by system and data set.
+ARCHITECTURES = {
+    ("infogan", "mnist"): ("default", "paper"),
+    ("bi_infogan", "mnist"): ("default",),
+    ("image_translation", "mnist"): ("default",),
+    ("vae_gan", "cns"): ("default",),
+    ("cycle_vae", "sprites"): ("sprites",),
+    ("cycle_vae", "mnist"): ("mnist",),
 }
 BEGIN, END = "<!-- results: made by make report -->", "<!-- end of results -->"
 TELLING_SETTINGS = ("kernel_size", "strides", "padding", "output_padding", "activation", "momentum", "epsilon", "scale")
@@ -40,12 +62,14 @@ def main() -> None:
 
 def documents() -> dict[Path, str]:
     """Every document that is made here, in whole or in part, as it ought to read."""
-    systems = [system for system in SYSTEMS if (CODE / system).is_dir()]
+    systems = [system for system in METRICS if (CODE / system).is_dir()]
     texts = {ROOT / "README.md": with_table(ROOT / "README.md", summary_table(systems))}
     for system in systems:
-        texts[ROOT / "architectures" / f"{system}_mnist.md"] = architecture(system)
         readme = CODE / system / "README.md"
-        texts[readme] = with_table(readme, runs_table(results_of(system)))
+        texts[readme] = with_table(readme, runs_table(system))
+    for (system, data_set), presets in ARCHITECTURES.items():
+        if system in systems:
+            texts[ROOT / "architectures" / f"{system}_{data_set}.md"] = architecture(system, data_set, presets)
     return texts
 
 
@@ -71,54 +95,68 @@ def markdown(header: list[str], rows: Iterable[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def shown(metric: str, value: float | None) -> str:
+    """Accuracies in per cent; errors, distances and bounds as they are."""
+    if value is None:
+        return ""
+    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.4g}"
+
+
 def summary_table(systems: list[str]) -> str:
-    """A line for each system, data set and preset: median and range over all its seeds, beside the published figure."""
+    """A line for each system, data set, preset and metric: median and range over all seeds, and what is published."""
+
+    def kind(run: dict[str, Any]) -> tuple[str, str, int]:
+        return run["data_set"], run["preset"], run["steps"]
+
     rows = []
     for system in systems:
-
-        def kind(run: dict[str, Any]) -> tuple[str, str, int]:
-            return run["data_set"], run["preset"], run["steps"]
-
         for (data_set, preset, steps), group in groupby(sorted(results_of(system), key=kind), key=kind):
             runs = list(group)
-            values = [run["metrics"]["accuracy"] for run in runs]
-            published, source = PUBLISHED[system, "accuracy"]
-            spread = f"{min(values):.2%} to {max(values):.2%}"
             minutes = f"{statistics.median(run['minutes'] for run in runs):.0f}"
-            rows.append(
-                [f"[{system}](code/{system}/README.md)", data_set, preset, f"{steps:,}", str(len(runs))]
-                + [f"{statistics.median(values):.2%}", spread, f"{published:.2%} ({source})", minutes]
-            )
-    header = ["system", "data", "preset", "steps", "seeds", "accuracy, median", "range", "published", "minutes a run"]
+            for metric in METRICS[system]:
+                values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
+                if not values:
+                    continue
+                published, source = PUBLISHED.get((system, data_set, metric), (None, ""))
+                spread = f"{shown(metric, min(values))} to {shown(metric, max(values))}" if len(values) > 1 else ""
+                rows.append(
+                    [f"[{system}](code/{system}/README.md)", data_set, preset, f"{steps:,}", str(len(values))]
+                    + [metric.replace("_", " "), shown(metric, statistics.median(values)), spread]
+                    + [f"{shown(metric, published)} ({source})" if source else "", minutes]
+                )
+    header = ["system", "data", "preset", "steps", "seeds", "metric", "median", "range", "published", "minutes a run"]
     return markdown(header, rows) if rows else "No finished runs yet.\n"
 
 
-def runs_table(runs: list[dict[str, Any]]) -> str:
+def runs_table(system: str) -> str:
     """A line for each run."""
     rows = [
         [run["data_set"], run["preset"], str(run["seed"]), f"{run['steps']:,}", f"{run['minutes']:.0f}"]
-        + [f"{run['metrics']['accuracy']:.2%}", f"{run['metrics']['mutual_information_bound']:.3f}"]
+        + [shown(metric, run["metrics"].get(metric)) for metric in METRICS[system]]
         + [run["precision"], run["commit"], f"`{run['command']}`"]
-        for run in runs
+        for run in results_of(system)
     ]
-    header = ["data", "preset", "seed", "steps", "minutes", "accuracy", "bound, nats", "precision", "commit", "command"]
+    metrics = [metric.replace("_", " ") for metric in METRICS[system]]
+    header = ["data", "preset", "seed", "steps", "minutes", *metrics, "precision", "commit", "command"]
     return markdown(header, rows) if rows else "No finished runs yet.\n"
 
 
-def architecture(system: str) -> str:
+def architecture(system: str, data_set: str, presets: Iterable[str]) -> str:
     """The networks of each preset, layer by layer, as built, and every hyper-parameter."""
-    presets = importlib.import_module(f"{system}.config").PRESETS
+    module = importlib.import_module(f"{system}.config")
+    configs = {preset: module.PRESETS[preset] for preset in presets}
     build_networks = importlib.import_module(f"{system}.networks").build_networks
-    text = f"# {system} on MNIST\n\nMade by `make report` from the built networks; a test fails when it is stale.\n"
-    for preset, config in presets.items():
+    text = f"# {system} on {data_set}\n\n"
+    text += "Made by `make report` from the built networks; a test fails when it is stale.\n"
+    for preset, config in configs.items():
         text += f"\n## Preset {preset}\n"
         for network in build_networks(config):
             text += f"\n### {network.name}: {network.count_params():,} parameters\n\n"
             text += markdown(["layer", "details", "output", "parameters"], map(operation_row, network.operations))
     text += "\n## Hyper-parameters\n\nThe defaults are the original's, except where the text says otherwise.\n\n"
-    fields = [field for field in dataclasses.fields(presets["default"]) if field.name not in RUN_FLAGS]
-    rows = [[f"`--{field.name}`", *(str(getattr(c, field.name)) for c in presets.values())] for field in fields]
-    return text + markdown(["flag", *presets], rows)
+    fields = [field for field in dataclasses.fields(module.Config) if field.name not in RUN_FLAGS]
+    rows = [[f"`--{field.name}`", *(str(getattr(c, field.name)) for c in configs.values())] for field in fields]
+    return text + markdown(["flag", *configs], rows)
 
 
 def operation_row(operation: Any) -> list[str]:

@@ -25,4 +25,4 @@ def test_the_summary_counts_every_seed(monkeypatch):
     ]
     monkeypatch.setattr(make_report, "results_of", lambda system: runs)
     (row,) = make_report.summary_table(["infogan"]).splitlines()[2:]
-    assert "| 3 | 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) | 40 |" in row
+    assert "| 3 | accuracy | 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) | 40 |" in row

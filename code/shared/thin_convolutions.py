@@ -24,7 +24,7 @@ class ThinConv2DTranspose(keras.layers.Conv2DTranspose):
         _, height, width, _ = self.compute_output_shape(inputs.shape)
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = _transposed(inputs, kernel, self.strides[0], height, width, self.padding.upper())
-        return self.activation(outputs + self.bias)
+        return self.activation(tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias)))
 
 
 def _convolution(images, kernel, stride: int, padding: str):
@@ -98,8 +98,9 @@ def _fold(features, kernel, stride: int, height: int, width: int, padding: str):
     top = _pixels_before(height, rows, stride, side) if padding == "SAME" else 0
     left = _pixels_before(width, columns, stride, side) if padding == "SAME" else 0
     # What no patch reaches, at the end, is zero.
-    unread = [max(top + height - image.shape[1], 0), max(left + width - image.shape[2], 0)]
-    image = tf.pad(image, [[0, 0], [0, unread[0]], [0, unread[1]], [0, 0]])
+    below = max(top + height - (rows + blocks - 1) * stride, 0)
+    right = max(left + width - (columns + blocks - 1) * stride, 0)
+    image = tf.pad(image, [[0, 0], [0, below], [0, right], [0, 0]])
     return image[:, top : top + height, left : left + width]
 
 

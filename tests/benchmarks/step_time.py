@@ -30,7 +30,7 @@ PEAK_SIZE = 2048  # rows and columns of the matrix product that measures the mac
 class Flags:
     """The flags of step_time.py."""
 
-    system: Literal["infogan", "bi_infogan"] = "infogan"
+    system: Literal["infogan", "bi_infogan", "cycle_vae", "image_translation", "vae_gan"] = "infogan"
     """Whose step."""
     preset: str = "default"
     """Which of its presets."""

@@ -1,0 +1,123 @@
+"""Measures and shows a trained VAE-GAN. `python evaluate_model.py --help` lists the flags."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+SYSTEM_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(SYSTEM_DIR.parent))
+
+from shared import flags, run_folders
+from vae_gan.config import Config, architecture_of
+
+LOG_DIR = SYSTEM_DIR / "log_dir"  # of each data set a folder in it
+PUBLISHED = SYSTEM_DIR / "pretrained"
+SIDE = 16  # of --sample
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The flags of evaluate_model.py. Source: validate.py of the original, which has --arithmetic."""
+
+    model_dir: Path | None = None
+    """Folder of a run, or of published weights; default: the newest run on --data_set, else its published weights."""
+    data_set: Literal["cns", "mnist"] = "cns"
+    """Whose newest run; a model named by --model_dir knows its own."""
+    iteration: int | None = None
+    """Step of the checkpoint; default: the newest."""
+    data_dir: Annotated[Path | None, tyro.conf.arg(aliases=("--datadir",))] = None
+    """The data, as for training; default: the user's cache."""
+    unverified_data: bool = False
+    """Take whatever data in MNIST's format --data_dir holds, without comparing its sha256."""
+    arithmetic: Path | None = None
+    """File of lines "A B C", such as arithmetic.txt beside this script: a picture of each A - B + C."""
+    interpolate: bool = False
+    """Held-out images in pairs, and ten images between the codes of each."""
+    sample: bool = False
+    """Images of codes of the prior."""
+    reconstruct: bool = False
+    """Held-out images, each beside its reconstruction."""
+    embed: bool = False
+    """Encodings, sprites and labels of 10,000 images for TensorBoard's projector."""
+    evaluate: bool = False
+    """Reconstruction errors and KL of held-out images, and the Frechet distance of samples from them."""
+    json: bool = False
+    """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
+    publish: bool = False
+    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+
+
+def main() -> None:
+    chosen = tyro.cli(Flags, description="Measures and shows a trained VAE-GAN.", use_underscores=True)
+    known = ("arithmetic", "interpolate", "sample", "reconstruct", "embed", "evaluate", "json", "publish")
+    wanted = {name for name in known if getattr(chosen, name)}
+    flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
+
+    flags.import_tensorflow()
+    from shared import image_grids, trained_models
+    from vae_gan import data, evaluation, pictures
+    from vae_gan.networks import build_networks
+
+    model_dir = trained_models.find(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
+    data_set = run_folders.settings(model_dir).get("data_set", "")
+    config = run_folders.saved_config(model_dir, "vae_gan", Config)
+    without = wanted & {"arithmetic", "interpolate", "reconstruct", "embed"}
+    has_encoder = architecture_of(config).mode == "VAE-GAN"
+    flags.require(has_encoder or not without, f"{model_dir} is a DC-GAN, without encoder: leave out {listed(without)}")
+    found = None
+    if wanted - {"sample"}:
+        where = {"data_dir": chosen.data_dir, "unverified_data": chosen.unverified_data}
+        found = data.load(data_set, dataclasses.replace(config, **where))
+        names, images = found.everything()
+        lines = evaluation.read_arithmetic(chosen.arithmetic, names) if chosen.arithmetic else []
+
+    networks = build_networks(config)
+    evaluated = networks[:3]  # published weights have no discriminator beyond its features
+    step = trained_models.fill(evaluated, model_dir, chosen.iteration)
+    output_dir = trained_models.output_dir(model_dir, LOG_DIR / data_set)
+    print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+
+    if wanted & {"evaluate", "json", "publish"}:
+        numbers = evaluation.evaluate(networks, config, found)
+        trained_models.write_numbers(numbers, output_dir, step)
+        print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        if chosen.publish:
+            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
+            trained_models.publish(evaluated, model_dir, step, PUBLISHED / data_set)
+            trained_models.fill(
+                evaluated, PUBLISHED / data_set
+            )  # rounded: a fresh clone measures slightly other numbers
+            trained_models.write_numbers(evaluation.evaluate(networks, config, found), PUBLISHED / data_set, step)
+
+    drawn = {}
+    if chosen.interpolate:
+        drawn["interpolation"] = pictures.interpolation(networks, pictures.shown(found, 2 * pictures.PAIRS))
+    if chosen.sample:
+        drawn["samples"] = pictures.samples(networks, config, SIDE)
+    if chosen.reconstruct:
+        drawn["reconstructions"] = pictures.reconstructions(networks, pictures.shown(found, pictures.RECONSTRUCTIONS))
+    if chosen.arithmetic:
+        for number, line in enumerate(lines):
+            drawn[f"test-arith-{number}"] = pictures.arithmetic(networks, images[list(line)])
+        results = [evaluation.arithmetic(networks, images, names, line) for line in lines]
+        (output_dir / "samples").mkdir(parents=True, exist_ok=True)
+        (output_dir / "samples" / "arithmetic.json").write_text(json.dumps(results, indent=2, ensure_ascii=False))
+        print(evaluation.arithmetic_report(results), file=sys.stderr if chosen.json else sys.stdout)
+    if chosen.embed:
+        evaluation.write_embedding(networks, images, names, output_dir / "embedding")
+        print(output_dir / "embedding", file=sys.stderr)
+    for name, picture in drawn.items():
+        image_grids.save(picture, output_dir / "samples" / f"{name}.png")
+        print(output_dir / "samples" / f"{name}.png", file=sys.stderr)
+
+
+def listed(names: set[str]) -> str:
+    return ", ".join(f"--{name}" for name in sorted(names))
+
+
+if __name__ == "__main__":
+    flags.run(main)

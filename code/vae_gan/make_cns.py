@@ -1,0 +1,46 @@
+"""Makes the data set of Chinese characters from the TW-Kai font."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import tyro
+
+SYSTEM_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(SYSTEM_DIR.parent))
+
+from shared import flags
+from shared.datasets import cns
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The flags of make_cns.py."""
+
+    output: Path | None = None
+    """Array file, where it ends in .npz, or an empty folder for U{code point}.jpg; default: a file in the user's cache,
+    where train_cns.py looks for it."""
+    font: Path | None = None
+    """Font file; default: TW-Kai-98_1.ttf in the usual folders."""
+    number: int = 20_000
+    """Characters, the first in Unicode's order from U+4E00."""
+    size: int = 32
+    """Height and width of a picture in pixels."""
+
+
+def main() -> None:
+    chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
+    for name in ("number", "size"):
+        value = getattr(chosen, name)
+        flags.require(value >= 1, f"--{name}: expected 1 or more; got {value}")
+    output = chosen.output or cns.default_path()
+    found, skipped = cns.render(chosen.font or cns.find_font(), chosen.number, chosen.size)
+    cns.write(found, output)
+    print(f"{len(found.names):,} characters, {found.names[0]} to {found.names[-1]}: {output}")
+    print(f"Code points without a glyph, skipped: {skipped}")
+    if chosen.font is None:
+        print(f"Font: {cns.LICENCE}")
+
+
+if __name__ == "__main__":
+    flags.run(main)
