@@ -9,7 +9,7 @@ train: .venv/run
 	$(BIN)/python code/infogan/train_mnist.py --preset paper $(ARGS)
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/dev
 	$(BIN)/ruff check .
