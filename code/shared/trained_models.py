@@ -4,6 +4,7 @@ A model folder is a run's (settings.json, checkpoints/) or holds published weigh
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
     found = found or checkpoints.find(folder / "checkpoints", iteration)
     if found is None:
         raise UserError(f"{folder} has no checkpoint yet")
+    for damage in found.damage:
+        print(f"warning: passed over a damaged checkpoint: {damage}", file=sys.stderr)
     checkpoints.restore(found, networks=networks)
     return found.step
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared import run_folders, trained_models, training_run
+from shared import checkpoints, run_folders, trained_models, training_run
 from shared.flags import RunFlags, UserError
 from shared.training_run import TrainingRun
 
@@ -99,14 +99,26 @@ def test_networks_are_filled_from_the_checkpoint_that_was_asked_for_and_else_the
         assert values(networks) == {step}
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_unless_it_was_asked_for(tmp_path):
+def test_a_damaged_newest_checkpoint_is_named_and_passed_over_unless_it_was_asked_for(tmp_path, capsys):
     folder = train(tmp_path)
     os.truncate(folder / "checkpoints" / "step_00000004" / "variables.data-00000-of-00001", 5)
     networks = build()
     assert trained_models.fill(networks, folder) == 3
     assert values(networks) == {3}
+    assert "warning: passed over a damaged checkpoint: " in capsys.readouterr().err
     with pytest.raises(UserError, match="step_00000004: .* is damaged"):
         trained_models.fill(networks, folder, 4)
+
+
+def test_the_best_weights_come_before_the_newest_where_a_run_keeps_them(tmp_path):
+    folder = train(tmp_path)
+    networks = build()
+    fill_with(networks, 2)
+    checkpoints.save(folder / "best", 2, keep=1, networks=networks)
+    for iteration, step in [(None, 2), (2, 2), (4, 4)]:
+        networks = build()
+        assert trained_models.fill(networks, folder, iteration) == step
+        assert values(networks) == {step}
 
 
 def test_what_cannot_fill_the_networks_is_refused(tmp_path):

@@ -135,6 +135,15 @@ def test_scalars_of_tensorboard_alone_are_not_in_the_log(folder):
     assert "gradient_norm" not in (folder / "metrics.jsonl").read_text()
 
 
+def test_histograms_are_shown_by_tensorboard(folder):
+    values = tf.constant([0.0, 1.0, 1.0, 1.0])
+    train(folder, 2, after=lambda run, step: run.tensorboard_histograms({"z": values}))
+    events = EventAccumulator(str(folder)).Reload().Tensors("z")
+    assert [event.step for event in events] == [1, 2]
+    buckets = tf.make_ndarray(events[0].tensor_proto)  # rows of left end, right end, count
+    assert (buckets[0, 0], buckets[-1, 1], buckets[0, 2], buckets[-1, 2]) == (0, 1, 1, 3)
+
+
 def test_pictures_are_files_and_shown_by_tensorboard_without_their_number(folder):
     picture = np.random.default_rng(0).integers(0, 256, [4, 6, 1], np.uint8)
 
