@@ -23,9 +23,11 @@ from shared.flags import ConfigT, UserError, require
 
 # What may differ between a run's settings and the flags of a command that resumes it.
 FREE_ON_RESUME = frozenset(
-    ("data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every", "picture_every")
-    + ("publish",)
-)
+    (
+        "data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every", "picture_every",
+        "publish",
+    )
+)  # fmt: skip
 # What a recorded command leaves out: folders of the machine it ran on.
 MACHINE_FLAGS = ("--data_dir", "--data-dir", "--datadir", "--log_dir", "--log-dir", "--judge")  # tyro takes either form
 

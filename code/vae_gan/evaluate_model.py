@@ -86,12 +86,11 @@ def main() -> None:
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         if chosen.publish:
+            published = PUBLISHED / data_set
             trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
-            trained_models.publish(evaluated, model_dir, step, PUBLISHED / data_set)
-            trained_models.fill(
-                evaluated, PUBLISHED / data_set
-            )  # rounded: a fresh clone measures slightly other numbers
-            trained_models.write_numbers(evaluation.evaluate(networks, config, found), PUBLISHED / data_set, step)
+            trained_models.publish(evaluated, model_dir, step, published)
+            trained_models.fill(evaluated, published)  # rounded: a fresh clone measures slightly other numbers
+            trained_models.write_numbers(evaluation.evaluate(networks, config, found), published, step)
 
     drawn = {}
     if chosen.interpolate:
