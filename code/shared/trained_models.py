@@ -17,7 +17,8 @@ from shared.flags import UserError, require
 def find(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
     """The model folder to evaluate: the one named, else the newest run under log_dir, else the published weights."""
     folder = model_dir or run_folders.newest(log_dir) or published
-    require(folder.is_dir(), f"there is no folder {folder}")
+    trained = "" if model_dir else f", and no run under {log_dir}: train one first"
+    require(folder.is_dir(), f"there is no folder {folder}{trained}")
     return folder
 
 

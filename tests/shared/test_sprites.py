@@ -99,7 +99,7 @@ def test_a_transparent_pixel_is_black_whatever_its_hidden_colour(sheets, tmp_pat
 
 
 @pytest.mark.parametrize("break_sheet, told", [
-    (lambda path: path.unlink(), "lacks a sheet: neither .*hair/female/gold.png nor .*hair/female/plain/gold.png"),
+    (lambda path: path.unlink(), "lacks a sheet: there is no .*hair/female/gold.png nor .*hair/female/plain/gold.png"),
     (lambda path: Image.new("RGBA", (13 * CELL, 20 * CELL)).save(path),
      "gold.png is 104 x 160 pixels, a sheet has 104 x 168"),
     (lambda path: path.write_text("<html>"), "gold.png is not a picture"),

@@ -76,7 +76,7 @@ def publish(folder, pretrained, step=4):
 
 def test_the_model_that_is_named_comes_before_the_newest_run_and_that_before_the_published(tmp_path):
     log_dir, published = tmp_path / "log_dir", tmp_path / "pretrained"
-    with pytest.raises(UserError, match=f"there is no folder {published}"):
+    with pytest.raises(UserError, match=f"there is no folder {published}, and no run under .*: train one first"):
         trained_models.find(None, log_dir, published)
     published.mkdir()
     assert trained_models.find(None, log_dir, published) == published

@@ -182,7 +182,8 @@ def _find_sheet(lpc_dir: Path, layer: str, sex: str, name: str, place: str) -> P
     places = [lpc_dir / layer / sex / f"{name}.png", lpc_dir / place]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
-        raise UserError(f"{lpc_dir} lacks a sheet: neither {places[0]} nor {places[1]} is there")
+        named = " nor ".join(dict.fromkeys(map(str, places)))  # of a body, one place
+        raise UserError(f"{lpc_dir} lacks a sheet: there is no {named}")
     return found
 
 
