@@ -12,6 +12,7 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from cycle_vae.config import Config, DataSet
 from shared import flags, run_folders
+from shared.datasets import mnist, sprites
 
 LOG_DIR = SYSTEM_DIR / "log_dir"
 PUBLISHED = SYSTEM_DIR / "pretrained"
@@ -28,7 +29,7 @@ class Flags:
     iteration: int | None = None
     """Step of the checkpoint; default: the newest."""
     data_dir: Path | None = None
-    """Folder that holds the data; default: the user's cache, and for MNIST a download."""
+    """Folder that holds the data; default: the run's, else the user's cache, and for MNIST a download."""
     unverified_data: bool = False
     """Take whatever data in the same format --data_dir holds, without comparing its sha256."""
     style_transfer: bool = False
@@ -42,11 +43,11 @@ class Flags:
     reconstruct: bool = False
     """Held-out images above their reconstructions."""
     probe_epochs: int | None = None
-    """Epochs of each probe and predictor; default: the protocol's own, which take hours on sprites."""
+    """Cuts each probe and predictor short; the protocols' own epochs take hours on sprites. Not to be published."""
     json: bool = False
     """Print the numbers of --classify and --predict as one JSON object, and nothing else, on standard output."""
     publish: bool = False
-    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+    """Keep the weights of --model_dir in pretrained/ and add its numbers, earlier ones too, to results.json."""
 
 
 def main() -> None:
@@ -57,43 +58,62 @@ def main() -> None:
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
     epochs = chosen.probe_epochs
     flags.require(epochs is None or epochs >= 1, f"--probe_epochs: expected 1 or more; got {epochs}")
+    flags.require(
+        not (chosen.publish and epochs), "--publish: leave out --probe_epochs; only whole probes are published"
+    )
+
+    model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
+    config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
+    if chosen.publish:
+        run_folders.require_checkpoint(model_dir)
+    load = {"sprites": sprites.load, "mnist": mnist.load}[config.data_set]
+    data = load(config.data_dir, unverified=config.unverified_data)
+    run_folders.warn_of_other_data(model_dir, data.sha256)
 
     flags.import_tensorflow()
     from cycle_vae import evaluation, pictures
     from cycle_vae.networks import build_networks
     from shared import image_grids, trained_models
-    from shared.datasets import mnist, sprites
 
-    log_dir = LOG_DIR / chosen.data_set
-    model_dir = trained_models.find(chosen.model_dir, log_dir, PUBLISHED / chosen.data_set)
-    config = run_folders.saved_config(model_dir, "cycle_vae", Config)
     networks = build_networks(config)
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / config.data_set)
+    # Of a run the step tells the weights; published ones may be another run's today, of as many steps.
+    earlier = earlier_numbers(model_dir, step) if output_dir == model_dir else {}
+    if wanted & {"classify", "predict"} and earlier.get("probe_epochs", epochs) != epochs:
+        earlier = {name: value for name, value in earlier.items() if name.startswith("quick_")}  # never cut short
+    flags.require(
+        not (chosen.publish and "probe_epochs" in earlier),
+        f"--publish: {output_dir / 'evaluation.json'} has numbers of --probe_epochs; measure whole ones or remove it",
+    )
+
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
-    if config.data_set == "sprites":
-        labelled = evaluation.labelled_sprites(sprites.load(chosen.data_dir, unverified=chosen.unverified_data))
-    else:
-        labelled = evaluation.labelled_mnist(mnist.load(chosen.data_dir, unverified=chosen.unverified_data))
+    label = {"sprites": evaluation.labelled_sprites, "mnist": evaluation.labelled_mnist}[config.data_set]
+    labelled = label(data)
 
     numbers, drawn = {}, {}
+    cut_short = {} if epochs is None else {"probe_epochs": epochs}
+    # Written as they come: the next ones may take hours.
     if "publish" in wanted:
         numbers |= evaluation.leak(networks, config, labelled)
+        trained_models.write_numbers(earlier | numbers, output_dir, step)
     if "classify" in wanted:
-        numbers |= evaluation.classify(networks, config, labelled, epochs)
+        numbers |= evaluation.classify(networks, config, labelled, epochs) | cut_short
+        trained_models.write_numbers(earlier | numbers, output_dir, step)
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
-        numbers |= errors
+        numbers |= errors | cut_short
+        trained_models.write_numbers(earlier | numbers, output_dir, step)
         drawn |= pictures.predictions(networks, *predictors, evaluation.held_out(labelled, config.seed, 8))
     if numbers:
-        trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
     if chosen.publish:
         published = PUBLISHED / config.data_set
-        trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
+        trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
         trained_models.publish(networks, model_dir, step, published)
         trained_models.fill(networks, published)  # rounded: the pictures are to be those of a fresh clone
-        trained_models.write_numbers(numbers | evaluation.leak(networks, config, labelled), published, step)
+        of_rounded = evaluation.leak(networks, config, labelled)
+        trained_models.write_numbers(earlier | numbers | of_rounded, published, step)
 
     if chosen.style_transfer:
         drawn["style_transfer"] = pictures.style_transfer(networks, evaluation.held_out(labelled, config.seed, 16))
@@ -104,6 +124,15 @@ def main() -> None:
     for name, picture in drawn.items():
         image_grids.save(picture, output_dir / "samples" / f"{name}.png")
         print(output_dir / "samples" / f"{name}.png", file=sys.stderr)
+
+
+def earlier_numbers(run_folder: Path, step: int) -> dict[str, float]:
+    """What evaluation.json of a run has of this step's weights; nothing where it is of another step, or damaged."""
+    try:
+        numbers = json.loads((run_folder / "evaluation.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return numbers if numbers.pop("step", None) == step else {}
 
 
 if __name__ == "__main__":

@@ -136,13 +136,20 @@ def stratified_split(identities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def perceptron(inputs: int, outputs: int, training: Training) -> keras.Model:
-    """Dense layers with leaky ReLU 0.2 between them."""
+    """Dense layers with leaky ReLU 0.2 between them, in float32 whatever the measured networks were built in."""
     codes = keras.Input([inputs])
     x = codes
     for units in training.hidden:
-        x = keras.layers.Dense(units)(x)
-        x = leaky_relu(FusedBatchNormalization(momentum=0.9, epsilon=1e-5)(x) if training.batch_norm else x)
-    return keras.Model(codes, keras.layers.Dense(outputs)(x))
+        x = keras.layers.Dense(units, dtype="float32")(x)
+        if training.batch_norm:
+            x = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32")(x)
+        x = leaky_relu(x)
+    return keras.Model(codes, keras.layers.Dense(outputs, dtype="float32")(x))
+
+
+def cut_short(training: Training, epochs: int | None) -> Training:
+    """The same with at most so many epochs, where a number is given."""
+    return training._replace(epochs=min(training.epochs, epochs or training.epochs))
 
 
 def classification(labels, logits):
@@ -261,8 +268,7 @@ def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int
     codes = encode_all(networks, labelled.images)
     identities, held_out = labelled.identities, np.flatnonzero(labelled.held_out)
     training_images = np.flatnonzero(~labelled.held_out)
-    training = COURSE_PROJECT if config.data_set == "sprites" else MNIST
-    training = training._replace(epochs=epochs or training.epochs)
+    training = cut_short(COURSE_PROJECT if config.data_set == "sprites" else MNIST, epochs)
     all_images = probe(codes, identities, stratified_split(identities), training, config, "Identity, all images")
     if config.data_set == "mnist":
         by_paper = probe(codes, identities, (training_images, held_out), training, config, "Identity, test images")
@@ -275,7 +281,7 @@ def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int
     numbers["chance"] = chance(identities)
     for factor, labels in labelled.factors.items():
         rows = (training_images, held_out)
-        found = probe(codes, labels, rows, QUICK._replace(epochs=epochs or QUICK.epochs), config, factor)
+        found = probe(codes, labels, rows, cut_short(QUICK, epochs), config, factor)
         numbers |= {f"{factor}_{code}": found[f"{code}_accuracy"] for code in ("s", "z")}
         numbers[f"{factor}_chance"] = chance(labels)
     return numbers
@@ -298,7 +304,7 @@ def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: i
         ("s_to_z_error", Z_FROM_S, codes.s, codes.mean),
     ):
         keras.utils.set_random_seed(config.seed)
-        training = COURSE_PROJECT._replace(hidden=hidden, epochs=epochs or COURSE_PROJECT.epochs)
+        training = cut_short(COURSE_PROJECT._replace(hidden=hidden), epochs)
         network = perceptron(given.shape[1], wanted.shape[1], training)
         errors = fit(network, Codes(given, None), wanted, rows, regression, training, config.seed, name)
         numbers |= {name: float(errors[-1]), f"{name}_best_epoch": float(errors.min())}
@@ -313,7 +319,7 @@ def chance(labels: np.ndarray) -> float:
 
 def report(numbers: dict) -> str:
     """The numbers as a person reads them."""
-    lines = [f"{name:32s} {value:.4f}" for name, value in numbers.items() if name != "step"]
+    lines = [f"{name:32s} {value:.4f}" for name, value in numbers.items() if name not in ("step", "probe_epochs")]
     if "quick_z_accuracy" in numbers:
         z, s, none = (numbers[f"quick_{name}"] for name in ("z_accuracy", "s_accuracy", "chance"))
         lines.append(f"z's leak: identity is told from z {z:.2%}, from s {s:.2%}, by chance {none:.2%} (quick probe)")

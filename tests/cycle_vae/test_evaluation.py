@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cycle_vae.config import Config
 from cycle_vae.evaluation import Codes, Labelled, Training
 from shared import flags, run_folders
 from shared.datasets.sprites import Sprites, poses
+from shared.flags import UserError
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
 CHARACTERS, FRAMES = 6, 12
@@ -139,6 +141,54 @@ def test_a_predictor_learns_a_linear_map_and_reports_its_mean_squared_error():
     assert errors[-1] == pytest.approx(expected, rel=1e-4)
 
 
+def random_codes(number, log_variance):
+    """Of images with a z of 2 and an s of 3."""
+    generator = np.random.default_rng(0)
+    z, s = (generator.normal(size=[number, size]).astype(np.float32) for size in (2, 3))
+    return Codes(z, np.full([number, 2], log_variance, np.float32), s)
+
+
+def test_predictors_take_the_mean_of_z_for_input_and_for_target(monkeypatch):
+    monkeypatch.setattr(evaluation, "COURSE_PROJECT", FAST._replace(epochs=1))
+    labelled = Labelled(np.zeros([30, 2, 2, 3]), np.arange(30) % 3, np.zeros(30, bool), {})
+
+    def errors(log_variance):
+        monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(30, log_variance))
+        return evaluation.predictors(None, Config(), labelled, None)[0]
+
+    assert errors(log_variance=10) == errors(log_variance=-20)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_probes_are_float32_though_the_networks_are_not(batch_norm):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = evaluation.perceptron(2, 3, FAST._replace(batch_norm=batch_norm))
+        codes, rows = random_codes(30, 0), (np.arange(20), np.arange(20, 30))
+        evaluation.fit(network, Codes(codes.mean, None), codes.s, rows, evaluation.regression, FAST, 0, "")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in network.layers if layer.weights} == {"float32"}
+    finer_than_bfloat16 = network(codes.mean).numpy()
+    assert (finer_than_bfloat16 != tf.cast(tf.cast(finer_than_bfloat16, tf.bfloat16), tf.float32)).numpy().any()
+
+
+@pytest.mark.parametrize("epochs, of_identity, of_factors", [(None, 200, 10), (3, 3, 3), (20, 20, 10), (300, 200, 10)])
+def test_probe_epochs_cut_short_and_never_lengthen(monkeypatch, epochs, of_identity, of_factors):
+    used = {}
+
+    def probe(codes, labels, rows, training, config, name):
+        used[name] = training.epochs
+        return {"s_accuracy": 0.0, "z_accuracy": 0.0}
+
+    monkeypatch.setattr(evaluation, "probe", probe)
+    labelled = evaluation.labelled_sprites(small_sprites())
+    monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
+    evaluation.classify(None, Config(), labelled, epochs)
+    identity = {"Identity, all images", "Identity, test characters"}
+    assert used == dict.fromkeys(identity, of_identity) | dict.fromkeys(labelled.factors, of_factors)
+
+
 def test_weight_decay_shrinks_a_weight_that_no_loss_holds():
     network = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
     network.layers[0].kernel.assign([[1.0]])
@@ -150,7 +200,8 @@ def test_weight_decay_shrinks_a_weight_that_no_loss_holds():
 
 def test_the_protocols_are_the_originals():
     assert evaluation.COURSE_PROJECT == ((2048, 1024), False, 16, 200)
-    assert evaluation.MNIST[:2] == ((256, 256), True)
+    assert evaluation.MNIST == ((256, 256), True, 64, 200)
+    assert evaluation.QUICK == ((256, 256), True, 256, 10)
     assert (evaluation.S_FROM_Z, evaluation.Z_FROM_S) == ((256, 128), (128, 256))
 
 
@@ -195,6 +246,8 @@ def command(monkeypatch, module, *arguments):
     flags.run(module.main)
 
 
+ERRORS = {"z_to_s_error", "s_to_z_error", "z_to_s_error_best_epoch", "s_to_z_error_best_epoch"}
+LEAK = {"quick_z_accuracy", "quick_s_accuracy", "quick_chance"}
 SMALL = ["--style_dim", 5, "--class_dim", 4, "--batch_size", 4, "--max_steps", 2, "--save_every", 1]
 
 
@@ -202,6 +255,16 @@ SMALL = ["--style_dim", 5, "--class_dim", 4, "--batch_size", 4, "--max_steps", 2
 def sprites_run(folder, sprites_dir, monkeymodule):
     command(monkeymodule, train_sprites, "--data_dir", sprites_dir, "--filters", 4, 6, *SMALL)
     return run_folders.newest(folder / "log_dir" / "sprites")
+
+
+@pytest.fixture
+def run_of_its_own(sprites_run, tmp_path):
+    """The run as its training left it, whatever another test measured."""
+    copy = tmp_path / sprites_run.name
+    shutil.copytree(sprites_run, copy)
+    numbers = json.loads((copy / "evaluation.json").read_text())
+    (copy / "evaluation.json").write_text(json.dumps({name: numbers[name] for name in LEAK | {"step"}}))
+    return copy
 
 
 def sizes(folder):
@@ -234,12 +297,11 @@ def test_every_number_and_picture_of_a_run_and_json_leaves_nothing_else_on_stand
                   for protocol in ("", "_test_identities")}  # fmt: skip
     factors = ("sex", "body", "legs", "torso", "hair", "animation", "direction")
     of_factors = {f"{factor}_{kind}" for factor in factors for kind in ("s", "z", "chance")}
-    errors = {"z_to_s_error", "s_to_z_error", "z_to_s_error_best_epoch", "s_to_z_error_best_epoch"}
-    assert set(numbers) == accuracies | of_factors | errors | {"chance"}
+    assert set(numbers) == accuracies | of_factors | ERRORS | {"chance", "probe_epochs"}
     assert numbers["chance"] == pytest.approx(1 / CHARACTERS)
-    assert numbers == {
-        k: v for k, v in json.loads((sprites_run / "evaluation.json").read_text()).items() if k != "step"
-    }
+    kept = json.loads((sprites_run / "evaluation.json").read_text())
+    assert {name: kept.pop(name) for name in numbers} == numbers
+    assert kept.keys() == LEAK | {"step"}, "what the training wrote"
     assert sizes(sprites_run / "samples") == {
         "style_transfer": (9 * 12, 9 * 12),
         "interpolation": (8 * 12, 8 * 12),
@@ -252,19 +314,81 @@ def test_every_number_and_picture_of_a_run_and_json_leaves_nothing_else_on_stand
 def test_published_weights_are_evaluated_and_nothing_is_written_beside_them(
     sprites_run, sprites_dir, folder, monkeypatch, capsys
 ):
-    where = ["--data_dir", sprites_dir, "--probe_epochs", 1]
+    where = ["--data_dir", sprites_dir]
     command(monkeypatch, evaluate_model, "--publish", "--predict", "--model_dir", sprites_run, *where)
     (entry,) = json.loads((folder / "system" / "results.json").read_text())
     assert (entry["system"], entry["data_set"], entry["steps"]) == ("cycle_vae", "sprites", 2)
     assert {"quick_z_accuracy", "z_to_s_error", "s_to_z_error"} <= set(entry["metrics"])
     published = folder / "system" / "pretrained" / "sprites"
     before = sorted(published.rglob("*"))
+    beside = folder / "log_dir" / "sprites" / "published_sprites"
+    beside.mkdir()
+    (beside / "evaluation.json").write_text(json.dumps({"step": 2, "of another run's weights": 1.0}))
     capsys.readouterr()
     command(monkeypatch, evaluate_model, "--predict", "--json", "--model_dir", published, *where)
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["s_to_z_error"] == pytest.approx(entry["metrics"]["s_to_z_error"], rel=0.05)
     assert sorted(published.rglob("*")) == before
-    assert (folder / "log_dir" / "sprites" / "published_sprites" / "samples" / "predicted_z_from_s.png").exists()
+    assert json.loads((beside / "evaluation.json").read_text()) == {"step": 2} | numbers
+    assert (beside / "samples" / "predicted_z_from_s.png").exists()
+
+
+def evaluated(run):
+    return json.loads((run / "evaluation.json").read_text())
+
+
+def test_numbers_are_kept_as_they_come_and_published_with_later_ones(
+    run_of_its_own, sprites_dir, folder, monkeypatch, capsys
+):
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
+
+    def stopped(*_):
+        raise UserError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
+        patch.setattr(evaluation, "predictors", stopped)
+        with pytest.raises(SystemExit):
+            command(patch, evaluate_model, "--classify", "--predict", *where)
+    assert evaluated(run_of_its_own).keys() == LEAK | {"step", "z_accuracy"}
+
+    capsys.readouterr()
+    command(monkeypatch, evaluate_model, "--predict", "--json", *where)
+    errors = json.loads(capsys.readouterr().out)
+    assert errors.keys() == ERRORS
+    together = evaluated(run_of_its_own)
+    assert together == together | errors | {"z_accuracy": 0.25}
+
+    command(monkeypatch, evaluate_model, "--publish", *where)
+    metrics = json.loads((folder / "system" / "results.json").read_text())[-1]["metrics"]
+    assert metrics.keys() == LEAK | ERRORS | {"z_accuracy"}
+    assert evaluated(folder / "system" / "pretrained" / "sprites").keys() == metrics.keys() | {"step"}
+
+
+def test_numbers_of_another_step_are_not_kept(run_of_its_own, sprites_dir, monkeypatch):
+    monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
+    command(monkeypatch, evaluate_model, "--classify", "--iteration", 1, *where)
+    assert evaluated(run_of_its_own) == {"step": 1, "z_accuracy": 0.25}
+
+
+def test_shortened_probes_are_marked_not_published_and_make_way_for_whole_ones(
+    run_of_its_own, sprites_dir, folder, monkeypatch, capsys
+):
+    monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
+    command(monkeypatch, evaluate_model, "--classify", "--probe_epochs", 1, *where)
+    assert evaluated(run_of_its_own)["probe_epochs"] == 1
+    results = folder / "system" / "results.json"
+    before = results.read_bytes() if results.exists() else None
+    capsys.readouterr()
+    told = refusal(capsys, monkeypatch, evaluate_model, "--publish", *where)
+    assert f"--publish: {run_of_its_own / 'evaluation.json'} has numbers of --probe_epochs" in told
+    assert before == (results.read_bytes() if results.exists() else None)
+
+    monkeypatch.setattr(evaluation, "classify", lambda *_: {"s_accuracy": 0.5})
+    command(monkeypatch, evaluate_model, "--classify", *where)
+    assert evaluated(run_of_its_own).keys() == LEAK | {"step", "s_accuracy"}
 
 
 def test_mnist_is_trained_and_its_test_set_is_what_the_paper_tests_on(folder, monkeymodule, capsys):
@@ -323,6 +447,7 @@ def test_digits_need_networks_of_their_size(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("arguments, problem", [
     ([], "nothing to do; add --style_transfer, --interpolate, --classify, --predict, --reconstruct, --publish or"),
     (["--classify", "--probe_epochs", "0"], "--probe_epochs: expected 1 or more; got 0"),
+    (["--publish", "--probe_epochs", "1"], "--publish: leave out --probe_epochs"),
     (["--classify", "--model_dir", "/nowhere"], "there is no folder /nowhere"),
 ])  # fmt: skip
 def test_an_evaluation_that_cannot_be_is_refused_in_a_line(monkeypatch, capsys, arguments, problem):

@@ -238,22 +238,31 @@ def _as_bytes(values: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _write(folder: Path, composed: Iterable[np.ndarray], characters: list[dict], in_order: list[dict]) -> None:
-    """Writes both files; they appear whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".sprites.npy"
+    """Writes both files; they appear whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be made or written to, or the disk is full.
+    """
+    partial, partial_json = folder / ".sprites.npy", folder / ".sprites.json"
+    shape = (len(characters), len(in_order), FRAME, FRAME, 3)
     try:
-        shape = (len(characters), len(in_order), FRAME, FRAME, 3)
-        array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-        bar = tqdm(composed, total=len(characters), unit="character", disable=not sys.stderr.isatty())
-        for k, frames in enumerate(bar):
-            array[k] = frames
-        array.flush()
-        del array
-        description = {"sha256": _sha256(partial), "characters": characters, "poses": in_order}
-        partial.replace(folder / "sprites.npy")
-    finally:
-        partial.unlink(missing_ok=True)
-    (folder / "sprites.json").write_text(json.dumps(description, indent=1) + "\n")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Not through a memory map: where the disk is full that kills the process instead of raising an error.
+            with partial.open("wb") as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for frames in tqdm(composed, total=shape[0], unit="character", disable=not sys.stderr.isatty()):
+                    file.write(frames.tobytes())
+            description = {"sha256": _sha256(partial), "characters": characters, "poses": in_order}
+            partial_json.write_text(json.dumps(description, indent=1) + "\n")
+            partial.replace(folder / "sprites.npy")
+            partial_json.replace(folder / "sprites.json")
+        finally:
+            partial.unlink(missing_ok=True)
+            partial_json.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder / 'sprites.npy'}: {error}") from error
 
 
 def _sha256(path: Path) -> str:
