@@ -73,65 +73,68 @@ def parse(text: str) -> Architecture:
     """
     values = json.loads(text)
     _require_keys(values, "the file", KEYS, OPTIONAL_KEYS)
-    hwc = _whole_numbers(values["hwc"], "hwc", "[height, width, channels], whole numbers from 1, channels 1 or 3", 3)
-    if hwc[2] not in (1, 3):
-        _refuse("hwc", values["hwc"], "[height, width, channels], channels 1 or 3")
-    (z_dim,) = _whole_numbers([values["z_dim"]], "z_dim", "a whole number from 1")
+    hwc, z_dim = values["hwc"], values["z_dim"]
+    if not _are_whole(hwc, 3) or hwc[2] not in (1, 3):
+        _refuse("hwc", hwc, "[height, width, channels], whole numbers from 1, channels 1 or 3")
+    if not _are_whole([z_dim]):
+        _refuse("z_dim", z_dim, "a whole number from 1")
     mode = _one_of(values.get("mode", MODES[0]), "mode", MODES)
     activation = _one_of(values.get("latent_activation", "none"), "latent_activation", LATENT_ACTIVATIONS)
     encoder, generator, discriminator = (_layers(values[name], name) for name in OF_ONE_NETWORK)
 
-    first = _whole_numbers(
-        values["generator"]["hwc"], "generator.hwc", "[height, width, channels], whole numbers from 1", 3
-    )
+    first = values["generator"]["hwc"]
+    if not _are_whole(first, 3):
+        _refuse("generator.hwc", first, "[height, width, channels], whole numbers from 1")
     for axis, name in enumerate(("height", "width")):
         size = first[axis] * math.prod(stride[axis] for stride in generator.stride)
         if size != hwc[axis]:
-            _refuse("generator.hwc", list(first), f"a {name} that the strides bring to {hwc[axis]}, here it is {size}")
+            _refuse("generator.hwc", first, f"a {name} that the strides bring to {hwc[axis]}, here it is {size}")
     if generator.output[-1] != hwc[2]:
         _refuse("generator.output", list(generator.output), f"a last number of {hwc[2]}, the images' channels")
     feature_layer = values["discriminator"]["feature_layer"]
     number = len(discriminator.output)
     if type(feature_layer) is not int or not 1 <= feature_layer <= number:
         _refuse("discriminator.feature_layer", feature_layer, f"1 to {number}, the number of its convolutions")
-    return Architecture(hwc, z_dim, mode, activation, encoder, generator, first, discriminator, feature_layer)
+    return Architecture(
+        tuple(hwc), z_dim, mode, activation, encoder, generator, tuple(first), discriminator, feature_layer
+    )
 
 
 def _layers(values: Any, name: str) -> Layers:
     _require_keys(values, name, LAYER_KEYS + OF_ONE_NETWORK[name], ("l2-reg",))
-    pairs = {}
+    output = values["output"]
+    if not _are_whole(output):
+        _refuse(f"{name}.output", output, "a list of whole numbers from 1")
     for key in ("kernel", "stride"):
-        allowed = "a list of [height, width], whole numbers from 1"
-        if not isinstance(values[key], list) or not values[key]:
-            _refuse(f"{name}.{key}", values[key], allowed)
-        pairs[key] = tuple(_whole_numbers(pair, f"{name}.{key}", allowed, 2) for pair in values[key])
-    if any(height != width for height, width in pairs["stride"]):
-        _refuse(f"{name}.stride", values["stride"], "pairs of equal numbers: TensorFlow has no others on a CPU")
-    output = _whole_numbers(values["output"], f"{name}.output", "a list of whole numbers from 1")
-    for key in ("kernel", "stride"):
-        allowed = f"as many pairs as {name}.output has numbers, {len(output)}"
-        if len(pairs[key]) != len(output):
-            _refuse(f"{name}.{key}", values[key], allowed)
+        pairs = values[key]
+        if not isinstance(pairs, list) or not pairs or not all(_are_whole(pair, 2) for pair in pairs):
+            _refuse(f"{name}.{key}", pairs, "a list of [height, width], whole numbers from 1")
+        # shared.thin_convolutions has no other kernels, and TensorFlow no other strides on a CPU.
+        if any(height != width for height, width in pairs):
+            _refuse(f"{name}.{key}", pairs, "pairs of equal numbers")
+        if len(pairs) != len(output):
+            _refuse(f"{name}.{key}", pairs, f"as many pairs as {name}.output has numbers, {len(output)}")
     l2_reg = values.get("l2-reg", 0.0)
     if isinstance(l2_reg, bool) or not isinstance(l2_reg, (int, float)) or not 0 <= l2_reg < math.inf:
         _refuse(f"{name}.l2-reg", l2_reg, "a number, 0 or more")
-    return Layers(pairs["kernel"], pairs["stride"], output, float(l2_reg))
+    kernel, stride = (tuple(tuple(pair) for pair in values[key]) for key in ("kernel", "stride"))
+    return Layers(kernel, stride, tuple(output), float(l2_reg))
 
 
 def _require_keys(values: Any, place: str, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
     allowed = ", ".join(needed) + f", and if you like {', '.join(optional)}"
     if not isinstance(values, Mapping):
         _refuse(place, values, f"an object of {allowed}")
-    unknown, missing = sorted(set(values) - {*needed, *optional}), [key for key in needed if key not in values]
+    unknown = [f"{key} is {json.dumps(value)}" for key, value in values.items() if key not in needed + optional]
+    missing = [key for key in needed if key not in values]
     require(not unknown, f"unknown keys in {place}: {', '.join(unknown)}; allowed are {allowed}")
     require(not missing, f"{place} lacks {', '.join(missing)}; it has {', '.join(values) or 'nothing'}")
 
 
-def _whole_numbers(values: Any, key: str, allowed: str, number: int | None = None) -> tuple:
+def _are_whole(values: Any, number: int | None = None) -> bool:
+    """Whether it is a list of whole numbers from 1; `number` of them, or any."""
     good = isinstance(values, list) and all(type(value) is int and value >= 1 for value in values)
-    if not good or len(values) != (number or len(values)) or not values:
-        _refuse(key, values, allowed)
-    return tuple(values)
+    return good and len(values) == (number or len(values)) and bool(values)
 
 
 def _one_of(value: object, key: str, allowed: tuple[str, ...]) -> str:

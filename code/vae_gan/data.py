@@ -16,8 +16,8 @@ class Data(NamedTuple):
     """Images uint8 [number, height, width, channels], in the architecture's size.
 
     Names are what --arithmetic calls them by: characters, or the file's name; digits have the set and their number,
-    train0 or test0. Labels are what the judge of the Frechet distance tells apart: digits, or radicals; of other
-    pictures they are all equal.
+    train0 or test0. Labels are what the judge of the Frechet distance tells apart: digits, or radicals; other
+    pictures have cns.NO_RADICAL.
     """
 
     train_images: np.ndarray

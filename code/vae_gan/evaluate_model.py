@@ -12,6 +12,7 @@ SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from shared import flags, run_folders
+from vae_gan import data
 from vae_gan.config import Config, architecture_of
 
 LOG_DIR = SYSTEM_DIR / "log_dir"  # of each data set a folder in it
@@ -30,7 +31,7 @@ class Flags:
     iteration: int | None = None
     """Step of the checkpoint; default: the newest."""
     data_dir: Annotated[Path | None, tyro.conf.arg(aliases=("--datadir",))] = None
-    """The data, as for training; default: the user's cache."""
+    """The data, as for training; default: the run's, else the user's cache."""
     unverified_data: bool = False
     """Take whatever data in MNIST's format --data_dir holds, without comparing its sha256."""
     arithmetic: Path | None = None
@@ -57,24 +58,26 @@ def main() -> None:
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
 
-    flags.import_tensorflow()
-    from shared import image_grids, trained_models
-    from vae_gan import data, evaluation, pictures
-    from vae_gan.networks import build_networks
-
-    model_dir = trained_models.find(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
-    data_set = run_folders.settings(model_dir).get("data_set", "")
-    config = run_folders.saved_config(model_dir, "vae_gan", Config)
+    model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
+    data_set = run_folders.settings(model_dir)["data_set"]
+    config = run_folders.config_to_evaluate(model_dir, "vae_gan", Config, chosen)
+    if chosen.publish:
+        run_folders.require_checkpoint(model_dir)
     without = wanted & {"arithmetic", "interpolate", "reconstruct", "embed"}
     has_encoder = architecture_of(config).mode == "VAE-GAN"
     flags.require(has_encoder or not without, f"{model_dir} is a DC-GAN, without encoder: leave out {listed(without)}")
     found = None
     if wanted - {"sample"}:
-        where = {"data_dir": chosen.data_dir, "unverified_data": chosen.unverified_data}
-        found = data.load(data_set, dataclasses.replace(config, **where))
+        found = data.load(data_set, config)
         names, images = found.everything()
-        lines = evaluation.read_arithmetic(chosen.arithmetic, names) if chosen.arithmetic else []
+        run_folders.warn_of_other_data(model_dir, found.sha256)
 
+    flags.import_tensorflow()
+    from shared import image_grids, trained_models
+    from vae_gan import evaluation, pictures
+    from vae_gan.networks import build_networks
+
+    lines = evaluation.read_arithmetic(chosen.arithmetic, names) if chosen.arithmetic else []
     networks = build_networks(config)
     evaluated = networks[:3]  # published weights have no discriminator beyond its features
     step = trained_models.fill(evaluated, model_dir, chosen.iteration)

@@ -27,7 +27,8 @@ def evaluate(networks: Networks, config: Config, data: Data) -> dict[str, float]
     """Numbers of reconstructions of the held-out images, and the distance of samples from them.
 
     Returns:
-        The first three of a model with an encoder, the others where images have labels; all where some are held out.
+        The first three of a model with an encoder, the others where training images have more than one label, and
+        held-out ones any; all where some are held out. An image of cns.NO_RADICAL has none.
         pixel_error: mean squared difference of pixels in [-1, 1], of an image and G(mean of its z).
         feature_error: -log density of an image's features given that reconstruction's, less its constant: half the
             squared difference, summed over the discriminator's features, in nats.
@@ -35,14 +36,19 @@ def evaluate(networks: Networks, config: Config, data: Data) -> dict[str, float]
         frechet_distance: between held-out images and samples, in the features of `judge`.
         frechet_distance_of_training_images: the same with as many training images as held-out ones in the place of
             samples: what a perfect generator would have.
-        judge_accuracy: the share of held-out images whose label the judge names.
+        judge_accuracy: the share of held-out images with a label whose label the judge names.
     """
     numbers = {}
     if architecture_of(config).mode == "VAE-GAN" and len(data.held_out_images):
         numbers |= reconstruction_errors(networks, data.held_out_images)
-    if len(np.unique(data.train_labels)) > 1 and len(data.held_out_images) > 1:
+    labels = np.unique(data.train_labels[has_label(data.train_labels)])
+    if len(labels) > 1 and len(data.held_out_images) > 1 and has_label(data.held_out_labels).any():
         numbers |= distances(networks, config, data)
     return numbers
+
+
+def has_label(labels: np.ndarray) -> np.ndarray:
+    return labels != cns.NO_RADICAL
 
 
 @tf.function
@@ -65,30 +71,32 @@ def reconstruction_errors(networks: Networks, images: np.ndarray) -> dict[str, f
 
 
 def distances(networks: Networks, config: Config, data: Data) -> dict[str, float]:
-    """The last three numbers of `evaluate`."""
+    """The last three numbers of `evaluate`; the distances are of all images, with a label or without."""
     features, predict = judge(data)
     real = judged(features, scale_to_symmetric(data.held_out_images))
     sampled = judged(features, pictures.generate_all(networks, pictures.prior(config, SAMPLES)))
     like_it = np.random.default_rng(0).permutation(len(data.train_images))[: len(real)]
     trained_on = judged(features, scale_to_symmetric(data.train_images[like_it]))
-    named = judged(predict, scale_to_symmetric(data.held_out_images)).argmax(axis=1)
+    labelled = has_label(data.held_out_labels)
+    named = judged(predict, scale_to_symmetric(data.held_out_images[labelled])).argmax(axis=1)
     return {
         "frechet_distance": frechet_distance(real, sampled),
         "frechet_distance_of_training_images": frechet_distance(real, trained_on),
-        "judge_accuracy": float(np.mean(named == data.held_out_labels)),
+        "judge_accuracy": float(np.mean(named == data.held_out_labels[labelled])),
     }
 
 
 def judge(data: Data) -> tuple[keras.Model, keras.Model]:
-    """A small classifier of the training images' labels: its last features but one, and its logits.
+    """A small classifier of the training images' labels, where they have one: its last features but one, its logits.
 
     Trained anew each time, from the same weights on the same batches: on one data set it is the same judge for every
     run, which a run's own discriminator would not be. Takes half a minute.
     """
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
-    labels = np.unique(data.train_labels)
-    image = x = keras.Input(data.train_images.shape[1:])
+    labelled = has_label(data.train_labels)
+    train_images, labels = data.train_images[labelled], data.train_labels[labelled]
+    image = x = keras.Input(train_images.shape[1:])
     for filters in (32, 64):
         x = layers.Conv2D(filters, 5, 2, "same", activation="relu")(x)
     features = layers.Dense(JUDGE_FEATURES, activation="relu")(layers.Flatten()(x))
@@ -104,10 +112,10 @@ def judge(data: Data) -> tuple[keras.Model, keras.Model]:
             loss = tf.reduce_mean(errors)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
-    batch_size = min(JUDGE_BATCH, len(data.train_images))
+    batch_size = min(JUDGE_BATCH, len(train_images))
     for number in range(JUDGE_STEPS):
-        chosen = batches.batch_indices(number, batch_size, len(data.train_images), seed=0)
-        step(tf.constant(scale_to_symmetric(data.train_images[chosen])), tf.constant(data.train_labels[chosen]))
+        chosen = batches.batch_indices(number, batch_size, len(train_images), seed=0)
+        step(tf.constant(scale_to_symmetric(train_images[chosen])), tf.constant(labels[chosen]))
     return keras.Model(image, features), model
 
 

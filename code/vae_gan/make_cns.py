@@ -34,12 +34,14 @@ def main() -> None:
         value = getattr(chosen, name)
         flags.require(value >= 1, f"--{name}: expected 1 or more; got {value}")
     output = chosen.output or cns.default_path()
-    found, skipped = cns.render(chosen.font or cns.find_font(), chosen.number, chosen.size)
-    cns.write(found, output)
+    font = chosen.font or cns.find_font()
+    found, skipped = cns.render(font, chosen.number, chosen.size)
+    licence = cns.licence_of(font)
+    cns.write(found, output, licence)
     print(f"{len(found.names):,} characters, {found.names[0]} to {found.names[-1]}: {output}")
     print(f"Code points without a glyph, skipped: {skipped}")
-    if chosen.font is None:
-        print(f"Font: {cns.LICENCE}")
+    if licence:
+        print(f"Font: {licence}")
 
 
 if __name__ == "__main__":

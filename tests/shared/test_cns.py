@@ -1,5 +1,7 @@
 """Pictures of characters: drawn from a font, written, read back, split, and what is wrong with a folder, named."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
@@ -85,7 +87,7 @@ def test_the_font_is_found_in_a_folder_of_a_folder_and_its_package_is_named_wher
 
 def test_an_array_file_gives_back_what_was_written_and_its_hash(letters, tmp_path):
     path = tmp_path / "made" / "cns.npz"
-    cns.write(letters, path)
+    cns.write(letters, path, cns.LICENCE)
     assert [file.name for file in path.parent.iterdir()] == ["cns.npz"]
     found = cns.read(path, SHAPE)
     np.testing.assert_array_equal(found.images, letters.images)
@@ -95,13 +97,13 @@ def test_an_array_file_gives_back_what_was_written_and_its_hash(letters, tmp_pat
 
 def test_a_folder_holds_a_picture_of_each_code_point_and_the_licence(letters, tmp_path):
     folder = tmp_path / "pictures"
-    cns.write(letters, folder)
+    cns.write(letters, folder, cns.LICENCE)
     assert sorted(path.name for path in folder.iterdir()) == ["LICENCE.txt", "U65.jpg", "U66.jpg", "U67.jpg"]
     found = cns.read(folder, SHAPE)
     assert found.names == letters.names
     assert np.abs(found.images.astype(int) - letters.images).mean() < 10  # JPEG loses a little
     with pytest.raises(UserError, match="is not empty"):
-        cns.write(letters, folder)
+        cns.write(letters, folder, cns.LICENCE)
 
 
 def test_the_hash_is_of_pixels_names_and_shape(letters):
@@ -119,6 +121,7 @@ def test_images_cannot_be_changed_behind_their_hash(letters):
 
 @pytest.mark.parametrize("stem, name", [
     ("U37226", "酪"), ("U65", "A"), ("cat_7", "cat_7"), ("U", "U"), ("U9999999", "U9999999"), ("xU65", "xU65"),
+    ("U55295", "\ud7ff"), ("U55296", "U55296"), ("U57343", "U57343"), ("U57344", "\ue000"),
 ])  # fmt: skip
 def test_names_are_characters_where_the_file_is_called_so(stem, name):
     assert cns.name_of(stem) == name
@@ -138,6 +141,14 @@ def test_any_pictures_are_read_in_the_order_of_their_paths_also_from_folders_in_
     np.testing.assert_array_equal(found.images[:, 0, 0], [[255, 0, 0], [0, 0, 255]])
     grey = cns.read(tmp_path, SHAPE).images
     assert grey.shape == (2, *SHAPE) and 0 < grey[1, 0, 0, 0] < grey[0, 0, 0, 0] < 255
+
+
+def test_a_files_name_that_is_not_utf8_is_read_as_text_that_can_be_written(tmp_path):
+    try:
+        picture(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert cns.read(tmp_path, SHAPE).names == (r"caf\udce9",)
 
 
 def test_unreadable_and_wrongly_sized_files_are_named_with_what_was_expected(tmp_path):
@@ -179,7 +190,7 @@ def test_an_array_file_of_something_else_is_refused(tmp_path, arrays, problem):
 
 
 def test_a_damaged_array_file_is_refused(letters, tmp_path):
-    cns.write(letters, tmp_path / "cns.npz")
+    cns.write(letters, tmp_path / "cns.npz", cns.LICENCE)
     raw = (tmp_path / "cns.npz").read_bytes()
     for damaged in (raw[:200], b"", b"<html>"):
         (tmp_path / "cns.npz").write_bytes(damaged)

@@ -81,12 +81,29 @@ def test_the_judge_is_the_same_for_every_run_and_learns_its_labels(monkeypatch):
     assert evaluation.distances(networks, CONFIG, found) == pytest.approx(numbers, rel=1e-4)
 
 
+def test_images_without_a_label_are_neither_the_judges_lessons_nor_its_questions(monkeypatch):
+    found = data(train=40, held_out=20, labels=2)
+    for images, labels in ((found.train_images, found.train_labels), (found.held_out_images, found.held_out_labels)):
+        images[labels == 1] //= 4
+        labels[::3] = cns.NO_RADICAL
+    monkeypatch.setattr(evaluation, "JUDGE_STEPS", 15)
+    monkeypatch.setattr(evaluation, "SAMPLES", 100)
+    monkeypatch.setattr(evaluation, "reconstruction_errors", lambda *_: {})
+    numbers = evaluation.evaluate(build_networks(CONFIG), CONFIG, found)
+    assert numbers["judge_accuracy"] > 0.9
+    assert all(map(math.isfinite, numbers.values()))
+
+
 def test_without_labels_there_is_no_distance_and_without_an_encoder_no_reconstruction(monkeypatch):
     monkeypatch.setattr(evaluation, "distances", lambda *_: {"frechet_distance": 1.0})
     monkeypatch.setattr(evaluation, "reconstruction_errors", lambda *_: {"kl": 1.0})
     dc_gan = CONFIG.__class__(architecture=CONFIG.architecture, mode="DC-GAN")
     assert set(evaluation.evaluate(None, CONFIG, data())) == {"kl", "frechet_distance"}
     assert set(evaluation.evaluate(None, CONFIG, data(labels=1))) == {"kl"}
+    one_label, none_held_out = data(labels=1), data()
+    one_label.train_labels[::2] = none_held_out.held_out_labels[:] = cns.NO_RADICAL
+    for found in (one_label, none_held_out):
+        assert set(evaluation.evaluate(None, CONFIG, found)) == {"kl"}
     assert set(evaluation.evaluate(None, dc_gan, data())) == {"frechet_distance"}
     assert evaluation.evaluate(None, CONFIG, data(held_out=0)) == {}
     assert "Nothing to measure" in evaluation.report({})
@@ -386,7 +403,7 @@ def test_a_data_set_that_cannot_be_made_is_refused_in_a_line(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_making_the_data_set_credits_the_font_and_says_what_was_skipped(tmp_path, monkeypatch, capsys):
+def test_making_the_data_set_says_what_was_skipped(tmp_path, monkeypatch, capsys):
     path = tmp_path / cns.FONT_FILE
     latin_font(path)
     monkeypatch.setattr(cns, "IDEOGRAPHS", [ord("A"), 0x4E00, ord("B")])
@@ -394,5 +411,19 @@ def test_making_the_data_set_credits_the_font_and_says_what_was_skipped(tmp_path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     command(monkeypatch, make_cns, "--number", 2, "--size", SIDE)
     out = capsys.readouterr().out
-    assert "2 characters, A to B" in out and "skipped: 1" in out and "Open Government Data License" in out
+    assert "2 characters, A to B" in out and "skipped: 1" in out and cns.LICENCE in out
     assert cns.read(cns.default_path(), (SIDE, SIDE, 1)).names == ("A", "B")
+
+
+@pytest.mark.parametrize("name, credited", [(cns.FONT_FILE, True), ("latin.ttf", False)])
+def test_tw_kai_is_credited_on_the_screen_and_in_the_data_and_no_other_font_is(
+    tmp_path, monkeypatch, capsys, name, credited
+):
+    latin_font(tmp_path / name)
+    monkeypatch.setattr(cns, "IDEOGRAPHS", [ord("A")])
+    own = ["--font", tmp_path / name, "--number", 1, "--size", SIDE]
+    command(monkeypatch, make_cns, *own, "--output", tmp_path / "cns.npz")
+    command(monkeypatch, make_cns, *own, "--output", tmp_path / "pictures")
+    assert capsys.readouterr().out.count(cns.LICENCE) == (2 if credited else 0)
+    assert ("licence" in np.load(tmp_path / "cns.npz")) == credited
+    assert (tmp_path / "pictures" / "LICENCE.txt").exists() == credited

@@ -8,6 +8,7 @@ import os
 import signal
 from functools import partial
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,6 +37,12 @@ def batch(config=CONFIG, step=0):
     images = scale_to_symmetric(DATA.train_images[training.indices(step, config, len(DATA.train_images))])
     noise = training.sample_noise(config.batch_size, 5, config.mode or "VAE-GAN", latent_codes.key(config.seed, step))
     return tf.constant(images), noise
+
+
+@pytest.fixture(autouse=True)
+def float32_afterwards():
+    yield
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +192,20 @@ def test_defaults_are_the_originals():
     config = PRESETS["default"]
     assert (config.n_epoch, config.batch_size, config.lr, config.beta1) == (100, 64, 2e-4, 0.5)
     assert (config.reconst_v_gan, config.l2) == (0.1, 0)
+
+
+def test_mixed_bfloat16_trains_float32_variables_to_finite_losses():
+    config = dataclasses.replace(CONFIG, precision="mixed_bfloat16", l2=0.5)
+    networks = build_networks(config)
+    optimizer = training.build_optimizer(networks, config)
+    variables = [variable for network in networks for variable in network.trainable_variables]
+    before = [variable.numpy() for variable in variables]
+    scalars, _ = untraced_step(networks, optimizer, *batch(config), config)
+    assert {scalar.dtype for scalar in scalars.values()} == {tf.float32}
+    assert all(math.isfinite(scalar) for scalar in scalars.values())
+    assert {variable.dtype for variable in variables} == {"float32"}
+    for variable, value in zip(variables, before):
+        assert (variable.numpy() != value).any(), variable.path
 
 
 # Noise and the order of the images

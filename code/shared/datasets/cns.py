@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import unicodedata
 import zipfile
 import zlib
@@ -36,6 +37,7 @@ LAST_SORTED = 0x9FA5
 NO_CHARACTER = "\uffff"  # Unicode keeps it free: every font draws its box for missing glyphs
 ENDINGS = (".jpg", ".jpeg", ".png")
 NO_RADICAL = -1
+SURROGATES = range(0xD800, 0xE000)  # code points that are no characters and cannot be written
 
 
 class Characters(NamedTuple):
@@ -85,6 +87,11 @@ def find_font(folders: Sequence[str] = FONT_FOLDERS) -> Path:
     )
 
 
+def licence_of(font_path: Path) -> str:
+    """The credit that pictures of this font carry: LICENCE of TW-Kai; "" of any other, whose terms are not known."""
+    return LICENCE if font_path.name == FONT_FILE else ""
+
+
 def render(font_path: Path, number: int, size: int = 32) -> tuple[Characters, int]:
     """The first `number` ideographs, in Unicode's order from U+4E00 to U+9FFF, that a font has glyphs for.
 
@@ -131,15 +138,18 @@ def drawn(font: ImageFont.FreeTypeFont, character: str, size: int) -> np.ndarray
 
 def characters(images: np.ndarray, names: Sequence[str]) -> Characters:
     """Pictures, uint8 [number, height, width, channels], and their names, with their hash."""
-    names = tuple(names)
+    # A file's name that is not UTF-8 comes with surrogates in it, which can be neither hashed nor printed nor saved.
+    names = tuple(name.encode("utf-8", "backslashreplace").decode() for name in names)
     digest = hashlib.sha256(f"{images.shape}\n".encode() + "\n".join(names).encode() + images.tobytes()).hexdigest()
     images.setflags(write=False)  # or the recorded hash could come to lie
     return Characters(images, names, digest)
 
 
-def write(found: Characters, path: Path) -> None:
-    """Writes an array file where the path ends in .npz, and else a folder of U<code point>.jpg, with the licence.
+def write(found: Characters, path: Path, licence: str) -> None:
+    """Writes an array file where the path ends in .npz, and else a folder of U<code point>.jpg.
 
+    Args:
+        licence: kept with the pictures, unless it is empty: `licence_of` their font.
     Raises:
         UserError: it cannot be written, or the folder has something in it.
     """
@@ -147,13 +157,15 @@ def write(found: Characters, path: Path) -> None:
         if path.suffix == ".npz":
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}")
+            credit = {"licence": licence} if licence else {}
             with partial.open("wb") as file:  # savez adds an ending to a path
-                np.savez_compressed(file, images=found.images, names=np.array(found.names), licence=LICENCE)
+                np.savez_compressed(file, images=found.images, names=np.array(found.names), **credit)
             partial.replace(path)
             return
         path.mkdir(parents=True, exist_ok=True)
         require(not any(path.iterdir()), f"{path} is not empty")
-        (path / "LICENCE.txt").write_text(f"{LICENCE}\n")
+        if licence:
+            (path / "LICENCE.txt").write_text(f"{licence}\n")
         for image, name in zip(found.images, found.names):
             Image.fromarray(image[:, :, 0]).save(path / f"U{ord(name)}.jpg", quality=95)
     except OSError as error:
@@ -211,7 +223,9 @@ def _read_folder(folder: Path, shape: tuple[int, int, int]) -> Characters:
 def name_of(stem: str) -> str:
     """The character that a file's name, U<code point, decimal>, stands for; any other name as it is."""
     match = re.fullmatch(r"U(\d{1,7})", stem)
-    return chr(int(match[1])) if match and int(match[1]) < 0x110000 else stem
+    if match and int(match[1]) <= sys.maxunicode and int(match[1]) not in SURROGATES:
+        return chr(int(match[1]))
+    return stem
 
 
 def split(found: Characters, held_out: int, seed: int = 0) -> Split:
