@@ -101,6 +101,7 @@ class ClassifierConfig(RunFlags):
 
     def check(self) -> None:
         super().check()
+        require(self.precision == "float32", f"--precision: expected float32, the judge's; got {self.precision}")
         self.require_at_least(1, "batch_size", "max_iter", "validation", "validate_every")
         self.require_at_least(0, "lr", "shift")
 
@@ -115,6 +116,6 @@ def require_judge(folder: Path) -> Path:
         UserError: it does not; the message says how to make one.
     """
     there = (folder / "weights.npz").is_file() and (folder / "settings.json").is_file()
-    how = "run train_classifier.py first, then give --judge the folder that it names"
-    require(there, f"--judge: there is no trained judge in {folder}; {how}")
+    how = "copy one there, or make one with train_classifier.py --publish"
+    require(there, f"{folder} holds no trained judge; {how}")
     return folder

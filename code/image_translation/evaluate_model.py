@@ -13,6 +13,7 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from image_translation.config import DIGITS, Config, require_judge
 from shared import flags, run_folders
+from shared.datasets import mnist
 
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 PUBLISHED = SYSTEM_DIR / "pretrained" / "default"
@@ -26,9 +27,9 @@ class Flags:
     model_dir: Path | None = None
     """Folder of a run, or of published weights; default: the newest run, else the published weights."""
     iteration: int | None = None
-    """Step of the checkpoint; default: that of the best generator accuracy."""
+    """Step of the checkpoint; default: that of the best generator accuracy, else the newest."""
     data_dir: Path | None = None
-    """Folder (or .npz file) that holds MNIST; default: the user's cache, else a download."""
+    """Folder (or .npz file) that holds MNIST; default: the run's, else the user's cache, else a download."""
     unverified_data: bool = False
     """Take whatever data in the same format --data_dir holds, without comparing its sha256."""
     evaluate: bool = False
@@ -60,21 +61,26 @@ def main() -> None:
     if chosen.interpolate:
         start_digit, end_digit = digit("start_digit", start_digit), digit("end_digit", end_digit)
 
+    model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
+    config = run_folders.config_to_evaluate(model_dir, "image_translation", Config, chosen)
+    if chosen.publish:
+        run_folders.require_checkpoint(model_dir)
+    data = None
+    if wanted - {"generate"}:
+        data = mnist.load(config.data_dir, unverified=config.unverified_data)
+        run_folders.warn_of_other_data(model_dir, data.sha256)
+
     flags.import_tensorflow()
     from image_translation import classifier, evaluation, pictures
     from image_translation.networks import build_networks
     from shared import checkpoints, image_grids, trained_models
-    from shared.datasets import mnist
 
-    model_dir = trained_models.find(chosen.model_dir, LOG_DIR, PUBLISHED)
-    config = run_folders.saved_config(model_dir, "image_translation", Config)
     networks = build_networks(config)
     evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
     step = trained_models.fill(evaluated, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
 
-    data = mnist.load(chosen.data_dir, unverified=chosen.unverified_data) if wanted - {"generate"} else None
     if wanted & {"evaluate", "json", "publish"}:
         own_judge = model_dir / "judge"  # a run's; published weights are judged by the published one
         judge_dir = require_judge(own_judge if own_judge.is_dir() else PUBLISHED_JUDGE)

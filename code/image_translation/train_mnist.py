@@ -46,7 +46,8 @@ def main() -> None:
         numbers = evaluation.evaluate(networks, config, data, judge)
         trained_models.write_numbers(numbers, folder, step)
     print(evaluation.report(numbers))
-    print(f"Weights of step {step}, the best; pictures and log: {folder}")
+    chosen = "the best" if (folder / "best").is_dir() else "the newest: none was chosen as the best yet"
+    print(f"Weights of step {step}, {chosen}; pictures and log: {folder}")
 
 
 if __name__ == "__main__":

@@ -161,10 +161,12 @@ def train(config: Config, data: mnist.Mnist, run: TrainingRun, judge: keras.Mode
 
         if logged := run.log(scalars):
             warn(logged, step, run)
-        if (step + 1) % config.picture_every == 0 or step + 1 == last:
+        # Where --max_steps cuts a run short, it is shown but not chosen: the unbroken run does not look there.
+        choosing = (step + 1) % config.picture_every == 0 or step + 1 == config.max_iter
+        if choosing or step + 1 == last:
             numbers = evaluation.evaluate(networks, config, data, judge)
             append_info(run.folder / "info.txt", step + 1, numbers, scalars)
-            if numbers["generator_accuracy"] > best.numpy():
+            if choosing and numbers["generator_accuracy"] > best.numpy():
                 best.assign(numbers["generator_accuracy"])
                 checkpoints.save(run.folder / "best", step + 1, keep=1, networks=networks)
             known = evaluation.encoder_accuracy(networks, images[labelled], digits[labelled])

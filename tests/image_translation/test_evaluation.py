@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from image_translation import (
     training,
 )
 from image_translation.config import Config
-from shared import flags, run_folders
+from shared import flags, published_weights, run_folders
 from shared.datasets import mnist
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
@@ -119,10 +120,12 @@ def published_judge(system, monkeymodule):
     return system / "pretrained" / "judge"
 
 
+TINY = [*DATA, "--batch_size", 4, "--num_samples", 2, "--num_continuous", 3, "--save_every", 1]
+
+
 @pytest.fixture(scope="module")
 def run_folder(system, published_judge, monkeymodule):
-    tiny = ["--max_steps", 2, "--batch_size", 4, "--num_samples", 2, "--num_continuous", 3]
-    command(monkeymodule, train_mnist, *DATA, *tiny)
+    command(monkeymodule, train_mnist, *TINY, "--max_iter", 2)
     return run_folders.newest(system / "log_dir" / "mnist")
 
 
@@ -149,12 +152,36 @@ def test_a_judge_trained_in_two_sessions_is_that_of_one_and_its_accuracies_are_t
 def test_training_ends_with_the_numbers_of_the_best_weights_and_keeps_its_judge(run_folder, published_judge):
     numbers = json.loads((run_folder / "evaluation.json").read_text())
     assert numbers["step"] == 2
+    assert [path.name for path in run_folder.glob("best/*")] == ["step_00000002"]
     assert all(0 <= numbers[f"{name}_accuracy"] <= 1 for name in ("encoder", "generator", "judge"))
     assert weights(run_folder / "judge") == weights(published_judge)
     assert (run_folder / "info.txt").read_text().count("\n") == 1
     labelled = json.loads((run_folder / "labelled_images.json").read_text())
     data = mnist.load(SAMPLE, unverified=True)
     assert data.train_labels[labelled["indices"]].tolist() == labelled["labels"] == np.repeat(range(10), 2).tolist()
+
+
+def test_a_resumed_run_is_judged_by_its_own_judge_though_another_was_published_since(
+    published_judge, tiny_judge, tmp_path, monkeypatch, capsys
+):
+    published = tmp_path / "judge"
+    shutil.copytree(published_judge, published)
+    monkeypatch.setattr(train_mnist, "PUBLISHED_JUDGE", published)
+    command(monkeypatch, train_mnist, *TINY, "--max_iter", 3, "--max_steps", 2, "--log_dir", tmp_path / "runs")
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "Weights of step 2, the newest: none was chosen" in capsys.readouterr().out
+    first = json.loads((run / "evaluation.json").read_text())
+
+    published_weights.save(published / "weights.npz", [tiny_judge(seed=5)])
+    command(monkeypatch, train_mnist, *TEST_DATA, "--resume", run, "--max_steps", 3)
+    out, err = capsys.readouterr()
+    assert f"Judge: {run / 'judge'}, test accuracy {first['judge_accuracy']:.2%}\n" in err
+    assert "Weights of step 3, the best" in out
+    numbers = json.loads((run / "evaluation.json").read_text())
+    data = mnist.load(SAMPLE, unverified=True)
+    of_other = classifier.accuracy(classifier.load(published), data.test_images, data.test_labels)
+    assert (numbers["step"], numbers["judge_accuracy"]) == (3, first["judge_accuracy"])
+    assert of_other != first["judge_accuracy"]
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +223,48 @@ def test_published_weights_are_judged_by_the_judge_that_is_published_with_them(
     assert str(system) not in (published / "settings.json").read_text()
     command(monkeypatch, evaluate_model, "--json", "--model_dir", published, *TEST_DATA)
     numbers = json.loads(capsys.readouterr().out)
+    assert json.loads((published / "evaluation.json").read_text()) == {"step": 2} | numbers
     assert numbers["judge_accuracy"] == entry["metrics"]["judge_accuracy"]
     assert numbers["encoder_accuracy"] == pytest.approx(entry["metrics"]["encoder_accuracy"], abs=0.02)
     assert (system / "log_dir" / "mnist" / "published_default" / "evaluation.json").exists()
+
+
+def test_the_numbers_beside_published_weights_are_measured_on_those_and_not_on_the_runs(
+    run_folder, tmp_path, monkeypatch
+):
+    """Here publishing rounds an encoder to one that takes every image for a 0."""
+    save = published_weights.save
+
+    def save_coarsely(path, networks):
+        save(path, networks)
+        with np.load(path) as file:
+            coarse = {name: np.zeros_like(file[name]) for name in file.files}
+        np.savez(path, **coarse)
+
+    monkeypatch.setattr(published_weights, "save", save_coarsely)
+    monkeypatch.setattr(evaluate_model, "SYSTEM_DIR", tmp_path)
+    monkeypatch.setattr(evaluate_model, "PUBLISHED", tmp_path / "pretrained" / "default")
+    monkeypatch.setattr(evaluate_model, "PUBLISHED_JUDGE", tmp_path / "pretrained" / "judge")
+    command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *TEST_DATA)
+    (entry,) = json.loads((tmp_path / "results.json").read_text())
+    of_run = json.loads((run_folder / "evaluation.json").read_text())
+    of_published = json.loads((tmp_path / "pretrained" / "default" / "evaluation.json").read_text())
+    assert of_published["step"] == of_run["step"] == entry["metrics"]["best_step"] == 2
+    assert entry["metrics"]["encoder_accuracy"] == of_run["encoder_accuracy"]
+    assert [sum(column) > 0 for column in zip(*of_published["encoder_confusion"])] == [True] + 9 * [False]
+    assert of_published["encoder_confusion"] != of_run["encoder_confusion"]
+
+
+def test_an_earlier_checkpoint_is_taken_by_its_number_and_one_that_is_not_there_is_refused(
+    run_folder, monkeypatch, capsys
+):
+    for arguments, step in (([], 2), (["--iteration", 1], 1)):
+        command(monkeypatch, evaluate_model, "--generate", "--model_dir", run_folder, *arguments)
+        assert capsys.readouterr().err.startswith(f"Weights: {run_folder}, step {step}\n")
+    with pytest.raises(SystemExit) as error:
+        command(monkeypatch, evaluate_model, "--generate", "--model_dir", run_folder, "--iteration", 7)
+    assert error.value.code == 2
+    assert "no checkpoint of step 7; it has [1, 2]" in capsys.readouterr().err
 
 
 # What the user can mend
@@ -224,7 +290,7 @@ def refusal(capsys, monkeypatch, module, *arguments):
     (["--max_iter", 0], "--max_iter: expected 1 or more; got 0"),
     (TEST_DATA, "validation is 5000 images: allowed are 0 to 299"),
     ([*DATA, "--batch_size", 151], "batch_size is 151: allowed are 1 to 150"),
-    ([*DATA, "--judge", "nowhere"], "--judge: there is no trained judge in nowhere; run train_classifier.py first"),
+    ([*DATA, "--judge", "nowhere"], "nowhere holds no trained judge; copy one there, or make one with"),
 ])  # fmt: skip
 def test_a_training_that_cannot_be_is_refused_in_a_line_and_leaves_nothing(
     tmp_path, monkeypatch, capsys, arguments, problem
@@ -238,6 +304,7 @@ def test_a_training_that_cannot_be_is_refused_in_a_line_and_leaves_nothing(
     (["--max_iter", 0], "--max_iter: expected 1 or more; got 0"),
     (["--shift", -1], "--shift: expected 0 or more; got -1"),
     (["--validation", 0], "--validation: expected 1 or more; got 0"),
+    (["--precision", "mixed_bfloat16"], "--precision: expected float32, the judge's; got mixed_bfloat16"),
     ([*DATA, "--batch_size", 201], "batch_size is 201: allowed are 1 to 200"),
 ])  # fmt: skip
 def test_a_judge_that_cannot_be_trained_is_refused_in_a_line_and_leaves_nothing(
@@ -258,6 +325,21 @@ def test_a_judge_that_cannot_be_trained_is_refused_in_a_line_and_leaves_nothing(
 def test_an_evaluation_that_cannot_be_is_refused_in_a_line(monkeypatch, capsys, arguments, typed, problem):
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     assert problem in refusal(capsys, monkeypatch, evaluate_model, *arguments)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_folder_without_checkpoints_is_not_published_and_nothing_is_written(tmp_path, monkeypatch, capsys, published):
+    for name in ("SYSTEM_DIR", "LOG_DIR", "PUBLISHED", "PUBLISHED_JUDGE"):
+        monkeypatch.setattr(evaluate_model, name, tmp_path / name)
+    folder = run_folders.start("image_translation", "mnist", Config(), tmp_path, "the data's hash")
+    if published:
+        folder = folder.rename(tmp_path / "PUBLISHED")
+        (folder / "weights.npz").touch()
+    before = {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")}
+    told = refusal(capsys, monkeypatch, evaluate_model, "--publish", "--model_dir", folder, *TEST_DATA)
+    assert told.endswith(f"evaluate_model.py: --publish: {folder} is no run with a checkpoint\n")
+    assert told.count("\n") == 1
+    assert {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
 def test_flags_of_the_original_without_effect_are_taken_and_said_to_have_none(tmp_path, monkeypatch, capsys):

@@ -350,16 +350,17 @@ def test_the_labelled_images_are_recorded_and_are_training_images_of_their_label
 
 @pytest.fixture
 def trained_on(monkeypatch, tmp_path):
-    """Trains with networks of one variable each and a step that keeps what it is given; returns that and the run."""
+    """Trains one variable, which counts the steps, and keeps what each step is given; returns that and the run."""
 
-    def train(config, accuracies=None):
+    def train(config, accuracies=None, folder=None):
         given = []
 
         def train_step(networks, optimizers, images, labels, codes, key, weight, config):
             given.append((images.numpy(), labels.numpy(), codes, tuple(key.numpy())))
+            networks[0].assign_add(1.0)
             return dict.fromkeys(SCALARS, tf.constant(0.0))
 
-        folder = run_folders.start("image_translation", "mnist", config, tmp_path, DATA.sha256)
+        folder = folder or run_folders.start("image_translation", "mnist", config, tmp_path, DATA.sha256)
         with TrainingRun(folder, config, DATA.sha256) as run:
             measured = {f"{name}_accuracy": 0.0 for name in evaluation.MEASURED}
             monkeypatch.setattr(training, "train_step", train_step)
@@ -396,6 +397,24 @@ def test_the_best_weights_are_those_of_the_last_improvement(trained_on):
     config = dataclasses.replace(CONFIG, max_iter=9, picture_every=2)
     _, folder = trained_on(config, {2: 0.1, 4: 0.5, 6: 0.4, 8: 0.5})
     assert [path.name for path in folder.glob("best/step_*")] == ["step_00000004"]
+
+
+@pytest.mark.parametrize("at_the_end, best", [(0.4, 6), (0.6, 8)])
+def test_a_run_that_max_steps_cut_short_shows_its_last_step_and_resumed_keeps_the_best_of_the_unbroken(
+    trained_on, at_the_end, best
+):
+    config = dataclasses.replace(CONFIG, max_iter=8, picture_every=3)
+    accuracies = {3: 0.1, 4: 0.9, 6: 0.5, 8: at_the_end}
+    _, unbroken = trained_on(config, accuracies)
+    _, cut = trained_on(dataclasses.replace(config, max_steps=4), accuracies)
+    shown = (cut / "info.txt").read_text().splitlines()
+    assert [line.split(",")[0] for line in shown] == [
+        "Iteration 3: generator accuracy 10.00%", "Iteration 4: generator accuracy 90.00%",
+    ]  # fmt: skip
+    trained_on(config, accuracies, cut)
+    assert [[path.name for path in run.glob("best/*")] for run in (unbroken, cut)] == [[f"step_{best:08d}"]] * 2
+    for step, kept in ((8, "checkpoints"), (best, "best")):
+        assert saved(cut, step, kept) == saved(unbroken, step, kept)
 
 
 def test_warnings_name_an_ignored_code_and_a_saturated_discriminator_and_wait_for_the_start():
