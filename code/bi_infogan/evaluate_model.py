@@ -12,6 +12,7 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from bi_infogan.config import Config
 from shared import flags, run_folders
+from shared.datasets import mnist
 
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 PUBLISHED = SYSTEM_DIR / "pretrained" / "default"
@@ -26,7 +27,7 @@ class Flags:
     iteration: int | None = None
     """Step of the checkpoint; default: the newest."""
     data_dir: Path | None = None
-    """Folder (or .npz file) that holds MNIST; default: the user's cache, else a download."""
+    """Folder (or .npz file) that holds MNIST; default: the run's, else the user's cache, else a download."""
     unverified_data: bool = False
     """Take whatever data in the same format --data_dir holds, without comparing its sha256."""
     evaluate: bool = False
@@ -53,21 +54,26 @@ def main() -> None:
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
 
+    model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
+    config = run_folders.config_to_evaluate(model_dir, "bi_infogan", Config, chosen)
+    if chosen.publish:
+        run_folders.require_checkpoint(model_dir)
+    data = None
+    if wanted - {"generate"}:
+        data = mnist.load(config.data_dir, unverified=config.unverified_data)
+        run_folders.warn_of_other_data(model_dir, data.sha256)
+
     flags.import_tensorflow()
     from bi_infogan import evaluation, pictures
     from bi_infogan.networks import build_networks
     from shared import image_grids, trained_models
-    from shared.datasets import mnist
 
-    model_dir = trained_models.find(chosen.model_dir, LOG_DIR, PUBLISHED)
-    config = run_folders.saved_config(model_dir, "bi_infogan", Config)
     networks = build_networks(config)
     evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
     step = trained_models.fill(evaluated, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
 
-    data = mnist.load(chosen.data_dir, unverified=chosen.unverified_data) if wanted - {"generate"} else None
     classifier = None
     if wanted - {"generate", "reconstruct"}:
         classifier = evaluation.classifier(networks, config, data, output_dir)
@@ -76,11 +82,15 @@ def main() -> None:
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         if chosen.publish:
-            metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound")}
+            metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
-            trained_models.fill(evaluated, PUBLISHED)  # rounded: what a fresh clone measures may differ by an image
-            numbers = evaluation.evaluate(networks, config, data, classifier)
+            # What a fresh clone measures: rounded weights, mapped anew.
+            trained_models.fill(evaluated, PUBLISHED)
+            published_classifier = evaluation.classifier(
+                networks, config, data, trained_models.output_dir(PUBLISHED, LOG_DIR)
+            )
+            numbers = evaluation.evaluate(networks, config, data, published_classifier)
             trained_models.write_numbers(numbers, PUBLISHED, step)
 
     drawn = {}

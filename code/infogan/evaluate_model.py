@@ -13,6 +13,7 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from infogan.config import Config
 from shared import flags, run_folders
+from shared.datasets import mnist
 
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 PUBLISHED = SYSTEM_DIR / "pretrained" / "paper"
@@ -27,7 +28,7 @@ class Flags:
     iteration: Annotated[int | None, tyro.conf.arg(aliases=["--load"])] = None
     """Step of the checkpoint; default: the newest."""
     data_dir: Path | None = None
-    """Folder (or .npz file) that holds MNIST; default: the user's cache, else a download."""
+    """Folder (or .npz file) that holds MNIST; default: the run's, else the user's cache, else a download."""
     unverified_data: bool = False
     """Take whatever data in the same format --data_dir holds, without comparing its sha256."""
     evaluate: bool = False
@@ -49,21 +50,26 @@ def main() -> None:
     wanted = ("evaluate", "generate", "traverse", "interpolate", "json", "publish")
     flags.require(any(getattr(chosen, name) for name in wanted), f"nothing to do; add --{', --'.join(wanted)}")
 
+    model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
+    config = run_folders.config_to_evaluate(model_dir, "infogan", Config, chosen)
+    if chosen.publish:
+        run_folders.require_checkpoint(model_dir)
+    data = None
+    if chosen.evaluate or chosen.json or chosen.publish:
+        data = mnist.load(config.data_dir, unverified=config.unverified_data)
+        run_folders.warn_of_other_data(model_dir, data.sha256)
+
     flags.import_tensorflow()
     from infogan import evaluation, pictures
     from infogan.networks import build_networks
     from shared import image_grids, trained_models
-    from shared.datasets import mnist
 
-    model_dir = trained_models.find(chosen.model_dir, LOG_DIR, PUBLISHED)
-    config = run_folders.saved_config(model_dir, "infogan", Config)
     networks = build_networks(config)
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
 
-    if chosen.evaluate or chosen.json or chosen.publish:
-        data = mnist.load(chosen.data_dir, unverified=chosen.unverified_data)
+    if data is not None:
         numbers = evaluation.evaluate(networks, config, data)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))

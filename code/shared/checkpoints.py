@@ -110,7 +110,7 @@ def sha256(path: Path) -> str:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step_*"), reverse=True)
+    return sorted(folder.glob("step_" + 8 * "[0-9]"), reverse=True)  # as `save` names them, and no copies
 
 
 def _problem(checkpoint: Path) -> str | None:

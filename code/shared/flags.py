@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,8 @@ class RunFlags:
         for name in names:
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
-                require(number is None or number >= least, f"--{name}: expected {least} or more; got {number}")
+                in_range = number is None or least <= number < math.inf
+                require(in_range, f"--{name}: expected {least} or more; got {number}")
 
 
 ConfigT = TypeVar("ConfigT", bound=RunFlags)
@@ -87,15 +89,20 @@ def from_json(config_class: type[ConfigT], values: Mapping[str, object]) -> Conf
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs an entry script: what the user can mend becomes one line on standard error and exit status 2."""
+    """Runs an entry script: what the user can mend becomes one line on standard error and exit status 2.
+
+    Ctrl-C outside a training's steps ends it at once, with exit status 130.
+    """
     try:
         main()
     except UserError as error:
         problem = str(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         problem = f"cannot write {error.filename or 'to the disk'}: {error.strerror}"
+    except KeyboardInterrupt:  # outside a training's steps, which end by saving
+        sys.exit(130)
     else:
         return
     print(f"{Path(sys.argv[0]).name}: {problem}", file=sys.stderr)

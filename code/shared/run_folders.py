@@ -1,6 +1,7 @@
 """Where runs live, what they were started with, and the command line of a training script. Imports no TensorFlow.
 
-<log_dir>/<time>_<seed>/ holds settings.json, metrics.jsonl, pictures, TensorBoard's events and checkpoints/.
+<log_dir>/<time>_<seed>/ holds settings.json, metrics.jsonl, pictures, TensorBoard's events and checkpoints/; of a run
+that was resumed also sessions.jsonl.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 import tyro
 
@@ -28,8 +30,20 @@ FREE_ON_RESUME = frozenset(
         "publish",
     )
 )  # fmt: skip
+RECORDED = frozenset(("system", "data_set", "config", "data_sha256", "command", "commit"))  # in every settings.json
 # What a recorded command leaves out: folders of the machine it ran on.
 MACHINE_FLAGS = ("--data_dir", "--data-dir", "--datadir", "--log_dir", "--log-dir", "--judge")  # tyro takes either form
+MACHINE_FLAGS_WITH_VALUE = tuple(f"{name}=" for name in MACHINE_FLAGS)
+
+
+class EvaluationFlags(Protocol):
+    """What the flags of every evaluate_model.py have."""
+
+    @property
+    def data_dir(self) -> Path | None: ...
+
+    @property
+    def unverified_data(self) -> bool: ...
 
 
 def parse_flags(
@@ -97,14 +111,34 @@ def start(system: str, data_set: str, config: flags.RunFlags, log_dir: Path, dat
         "data_set": data_set,
         "config": flags.to_json(config),
         "data_sha256": data_sha256,
+        **this_session(),
+    }
+    (folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n")
+    return folder
+
+
+def this_session() -> dict:
+    """What this process adds to a run besides its settings: command, commit, threads and versions."""
+    return {
         "command": command(),
         "commit": commit(),
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("tensorflow", "keras", "tensorflow-probability", "numpy")},
     }
-    (folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n")
-    return folder
+
+
+def record_session(folder: Path, step: int) -> None:
+    """Adds a line to sessions.jsonl: this process goes on with the run from `step`."""
+    with (folder / "sessions.jsonl").open("a") as file:
+        file.write(json.dumps({"from_step": step} | this_session()) + "\n")
+
+
+def sessions(folder: Path) -> list[dict]:
+    """Command, commit, threads and versions of each process that the run is the work of, the first one first."""
+    path = folder / "sessions.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [settings(folder), *(json.loads(line) for line in lines if line.endswith("}\n"))]  # a kill may cut one
 
 
 def _new_folder(log_dir: Path, seed: int) -> Path:
@@ -133,9 +167,48 @@ def settings(folder: Path) -> dict:
         UserError: the folder is missing, or is not a run's.
     """
     try:
-        return json.loads((folder / "settings.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is not the folder of a run: no readable settings.json there") from error
+        found = json.loads((folder / "settings.json").read_text())
+    except (OSError, ValueError):
+        found = None
+    if isinstance(found, dict) and found.keys() >= RECORDED and isinstance(found["config"], dict):
+        return found
+    raise UserError(f"{folder} is not the folder of a run: no readable settings.json there")
+
+
+def find_model(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
+    """The model folder to evaluate: the one named, else the newest run under log_dir, else the published weights."""
+    folder = model_dir or newest(log_dir) or published
+    trained = "" if model_dir else f", and no run under {log_dir}: train one first"
+    require(folder.is_dir(), f"there is no folder {folder}{trained}")
+    return folder
+
+
+def require_checkpoint(folder: Path) -> None:
+    """Raises UserError where the folder has nothing to publish: it is no run's, or no step of it was saved."""
+    require(any(folder.glob("checkpoints/step_*")), f"--publish: {folder} is no run with a checkpoint")
+
+
+def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], chosen: EvaluationFlags) -> ConfigT:
+    """The settings of a model, as evaluation takes them: on the run's own data unless other data is named.
+
+    In float32, whatever the run was trained in: so are the weights, and the numbers depend less on the processor.
+
+    Raises:
+        UserError: not a model's folder, or a model of another system.
+    """
+    saved = saved_config(folder, system, config_class)
+    return dataclasses.replace(
+        saved,
+        precision="float32",
+        data_dir=chosen.data_dir or saved.data_dir,
+        unverified_data=chosen.unverified_data or saved.unverified_data,
+    )
+
+
+def warn_of_other_data(folder: Path, data_sha256: str) -> None:
+    """Says so where a model is measured on other data than it was trained on."""
+    if settings(folder).get("data_sha256") != data_sha256:
+        print(f"warning: {folder} was trained on other data than it is measured on", file=sys.stderr)
 
 
 def saved_config(folder: Path, system: str, config_class: type[ConfigT]) -> ConfigT:
@@ -154,17 +227,20 @@ def command() -> str:
     script = Path(sys.argv[0]).resolve()
     root = Path(__file__).resolve().parents[2]
     words = ["python", str(script.relative_to(root)) if script.is_relative_to(root) else script.name]
-    skip_value = False
+    before = ""
     for word in sys.argv[1:]:
-        if not skip_value and not word.startswith(tuple(f"{name}=" for name in MACHINE_FLAGS)):
-            words += [] if word in MACHINE_FLAGS else [word]
-        skip_value = word in MACHINE_FLAGS
+        is_folder = before in MACHINE_FLAGS or (before == "--resume" and not word.startswith("-"))
+        if word.startswith("--resume="):
+            words.append("--resume")
+        elif not is_folder and word not in MACHINE_FLAGS and not word.startswith(MACHINE_FLAGS_WITH_VALUE):
+            words.append(word)
+        before = "" if is_folder else word
     return shlex.join(words)
 
 
 def commit() -> str:
     """The commit of the code that runs, with "+" where it was changed since; "unknown" outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    git = ["git", "-C", str(Path(__file__).parents[1])]  # code/: all that a run is made of
     try:
         head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
         changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True)

@@ -1,4 +1,4 @@
-"""Trained models on disk: finding one, filling networks from it, keeping its numbers, publishing it.
+"""Trained models on disk: filling networks from one, keeping its numbers, publishing it.
 
 A model folder is a run's (settings.json, checkpoints/) or holds published weights (settings.json, weights.npz).
 """
@@ -14,14 +14,6 @@ from shared import checkpoints, published_weights, run_folders, training_run
 from shared.flags import UserError, require
 
 
-def find(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
-    """The model folder to evaluate: the one named, else the newest run under log_dir, else the published weights."""
-    folder = model_dir or run_folders.newest(log_dir) or published
-    trained = "" if model_dir else f", and no run under {log_dir}: train one first"
-    require(folder.is_dir(), f"there is no folder {folder}{trained}")
-    return folder
-
-
 def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = None) -> int:
     """Fills the networks, a NamedTuple, from a model folder.
 
@@ -34,7 +26,9 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
         UserError: no such checkpoint, a damaged one, or one of other networks.
     """
     if (folder / "weights.npz").exists():
-        steps = run_folders.settings(folder)["steps"]
+        settings = run_folders.settings(folder)
+        require("steps" in settings, f"{folder} is not a folder of published weights: settings.json has no steps")
+        steps = settings["steps"]
         require(iteration in (None, steps), f"{folder} holds the weights of step {steps} only")
         published_weights.load(folder / "weights.npz", networks)
         return steps
@@ -63,7 +57,7 @@ def write_numbers(numbers: dict, folder: Path, step: int) -> None:
 
 def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path) -> None:
     """Adds a run's numbers to results.json, or replaces those of the same run at the same step."""
-    settings = run_folders.settings(run_folder)
+    settings, sessions = run_folders.settings(run_folder), run_folders.sessions(run_folder)
     entry = {
         "system": settings["system"],
         "data_set": settings["data_set"],
@@ -71,8 +65,8 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
         "seed": settings["config"]["seed"],
         "steps": step,
         "minutes": round(training_run.minutes(run_folder), 1),
-        "commit": settings["commit"],
-        "command": settings["command"],
+        "commit": ", ".join(dict.fromkeys(session["commit"] for session in sessions)),
+        "command": " && ".join(session["command"] for session in sessions),
         "precision": settings["config"]["precision"],
         "metrics": metrics,
     }
@@ -83,7 +77,7 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
 
 
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
-    """Writes the networks' weights and the run's settings as a folder that `find` and `fill` take."""
+    """Writes the networks' weights and the run's settings as a folder that `fill` takes."""
     settings = run_folders.settings(run_folder)
     published_weights.save(pretrained / "weights.npz", networks)
     own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's

@@ -74,6 +74,7 @@ class TrainingRun:
         with self._event_errors():  # not before: a run without a good checkpoint is left as it is
             self._events = tf.summary.create_file_writer(str(self.folder))
         if found is None:
+            self._refuse_lost_checkpoints()
             self._forget_lines_after(0)
             return
         for damage in found.damage:
@@ -97,6 +98,8 @@ class TrainingRun:
         minutes_before, started = self.minutes, time.monotonic()
         bar = tqdm(total=last, initial=self.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
         saved = self.step
+        if 0 < self.step < last:
+            run_folders.record_session(self.folder, self.step)
         try:
             while self.step < last and self._signal is None:
                 yield self.step
@@ -193,14 +196,26 @@ class TrainingRun:
                 raise UserError(f"{name} is {value} at step {step}: training stopped; {where}")
         return values
 
+    def _refuse_lost_checkpoints(self) -> None:
+        """A run that was killed before its first save begins anew; one that had saved must not."""
+        steps = [json.loads(line)["step"] for line in self._whole_lines()]
+        saves_every = run_folders.settings(self.folder)["config"]["save_every"]
+        if steps and steps[-1] > saves_every:
+            raise UserError(f"{self.folder} has no checkpoint, and its log reaches step {steps[-1]}: start a new run")
+        if steps:
+            self.say("No checkpoint was saved yet: starting from step 0.")
+
     def _forget_lines_after(self, step: int) -> None:
         """Cuts the log back to the checkpoint, so that a resumed run's reads like an unbroken one's."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("}\n")]  # a kill may have cut the last one
         partial = path.with_name(".metrics.jsonl")  # a kill or a full disk must not cost the whole log
-        partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        partial.write_text("".join(line for line in self._whole_lines() if json.loads(line)["step"] <= step))
         partial.replace(path)
+
+    def _whole_lines(self) -> list[str]:
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [line for line in lines if line.endswith("}\n")]  # a kill may have cut the last one
 
 
 def minutes(folder: Path) -> float:

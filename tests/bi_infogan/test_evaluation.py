@@ -272,7 +272,31 @@ def test_published_weights_give_the_runs_numbers_and_write_nothing_beside_themse
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["mutual_information_bound"] == pytest.approx(entry["metrics"]["mutual_information_bound"], rel=0.02)
     assert sorted(published.rglob("*")) == before
+    assert json.loads((published / "evaluation.json").read_text()) == {"step": 2} | numbers
     assert (log_dir / "published_default" / "encodings.txt").exists()
+
+
+def test_what_is_recorded_of_published_weights_is_by_the_map_that_others_will_make(
+    run_folder, log_dir, monkeypatch, capsys
+):
+    """And not by one that the publisher wrote by hand."""
+    written = (run_folder / "encodings.txt").read_text()
+    first, second = written.splitlines()
+    by_hand = ",".join(reversed(first.split(",")))
+    (run_folder / "encodings.txt").write_text(f"{by_hand}\n{second}\n")
+    command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *DATA)
+    (run_folder / "encodings.txt").write_text(written)
+    published = log_dir / "system" / "pretrained" / "default"
+    capsys.readouterr()
+    command(monkeypatch, evaluate_model, "--json", "--model_dir", published, *DATA)
+    recorded = json.loads((published / "evaluation.json").read_text())
+    assert recorded == {"step": 2} | json.loads(capsys.readouterr().out)
+
+
+def test_what_has_no_checkpoint_is_not_published(run_folder, log_dir, monkeypatch, capsys):
+    published = log_dir / "system" / "pretrained" / "default"
+    problem = refusal(capsys, monkeypatch, evaluate_model, "--publish", "--model_dir", published, *DATA)
+    assert f"--publish: {published} is no run with a checkpoint" in problem
 
 
 def test_an_earlier_checkpoint_is_taken_by_its_number_and_one_that_is_not_there_is_refused(

@@ -78,6 +78,7 @@ def test_settings_of_another_version_are_refused_by_name(changes, named):
         ({"sizes": (10, 1)}, "--sizes: expected 2 or more; got 1"),
         ({"rate": -1e-9}, "--rate: expected 0 or more; got -1e-09"),
         ({"rate": float("nan")}, "--rate: expected 0 or more; got nan"),
+        ({"rate": float("inf")}, "--rate: expected 0 or more; got inf"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(changes, message):
@@ -118,8 +119,8 @@ def test_a_full_disk_is_one_line_and_exit_2(capsys, monkeypatch):
     assert run(main, capsys, monkeypatch) == ("train_mnist.py: cannot write to the disk: No space left on device\n", 2)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
-def test_a_full_disk_of_any_kind_names_the_file_where_it_is_known(capsys, monkeypatch, number):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_full_disk_of_any_kind_or_one_to_read_only_names_the_file_where_it_is_known(capsys, monkeypatch, number):
     def main():
         raise OSError(number, "No room", "/runs/a/settings.json")
 
@@ -143,6 +144,13 @@ def test_success_prints_nothing_and_does_not_exit(capsys, monkeypatch):
     called = []
     assert run(lambda: called.append(1), capsys, monkeypatch) == ("", 0)
     assert called == [1]
+
+
+def test_ctrl_c_outside_a_trainings_steps_is_no_traceback(capsys, monkeypatch):
+    def main():
+        raise KeyboardInterrupt
+
+    assert run(main, capsys, monkeypatch) == ("", 130)
 
 
 def test_the_exit_status_of_a_stopped_run_is_passed_on(capsys, monkeypatch):

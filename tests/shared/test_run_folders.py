@@ -195,7 +195,10 @@ def test_a_run_of_another_system_is_refused(log_dir):
         parse(log_dir, f"--resume {folder}")
 
 
-@pytest.mark.parametrize("content", [None, "", '{"system": "infogan", "con', b"\xff\xfe\x00"])
+@pytest.mark.parametrize("content", [
+    None, "", '{"system": "infogan", "con', b"\xff\xfe\x00", "[]", "null", '{"system": "infogan"}',
+    '{"system": "infogan", "data_set": "", "config": null, "data_sha256": "", "command": "", "commit": ""}',
+])  # fmt: skip
 def test_a_folder_that_is_not_a_runs_is_refused(tmp_path, log_dir, content):
     if content is not None:
         (tmp_path / "settings.json").write_bytes(content.encode() if isinstance(content, str) else content)
@@ -267,6 +270,9 @@ def test_a_log_dir_that_is_a_file_is_refused_by_name(tmp_path):
         ("--log_dir=/home/me --data_dir=/home/me --seed 1", "--seed 1"),
         ("--log-dir /home/me --data-dir=/home/me --seed 1", "--seed 1"),
         ("--data_dir /home/me --log_dir /home/me", ""),
+        ("--resume /home/me --max_steps 5", "--resume --max_steps 5"),
+        ("--max_steps 5 --resume=/home/me", "--max_steps 5 --resume"),
+        ("--resume --max_steps 5", "--resume --max_steps 5"),
         ("--seed=1 --sizes 10 3", "--seed=1 --sizes 10 3"),
     ],
 )
@@ -288,9 +294,10 @@ def test_the_commit_is_marked_where_the_code_was_changed_since(tmp_path, monkeyp
 
     for name in [name for name in os.environ if name.startswith("GIT_")]:  # set where a hook runs the tests
         monkeypatch.delenv(name)
-    code = tmp_path / "run_folders.py"
+    code = tmp_path / "code" / "infogan" / "networks.py"  # any file of any system counts
+    code.parent.mkdir(parents=True)
     code.write_text("1")
-    monkeypatch.setattr(run_folders, "__file__", str(code))
+    monkeypatch.setattr(run_folders, "__file__", str(tmp_path / "code" / "shared" / "run_folders.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert run_folders.commit() == "unknown"
     git("init", "--quiet")
@@ -301,3 +308,53 @@ def test_the_commit_is_marked_where_the_code_was_changed_since(tmp_path, monkeyp
     assert run_folders.commit() == git("rev-parse", "--short", "HEAD") + "+"
     monkeypatch.setenv("PATH", "")
     assert shutil.which("git") is None and run_folders.commit() == "unknown"
+
+
+# What is evaluated
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    data_dir: Path | None = None
+    unverified_data: bool = False
+
+
+def test_a_model_is_evaluated_in_float32_on_the_runs_own_data_unless_other_data_is_named(log_dir, tmp_path):
+    theirs = Config(seed=4, precision="mixed_bfloat16", data_dir=tmp_path / "theirs", unverified_data=True)
+    folder = start(log_dir, theirs)
+    expected = dataclasses.replace(theirs, precision="float32")
+    assert run_folders.config_to_evaluate(folder, "infogan", Config, Chosen()) == expected
+    named = run_folders.config_to_evaluate(folder, "infogan", Config, Chosen(tmp_path / "mine"))
+    assert named == dataclasses.replace(expected, data_dir=tmp_path / "mine")
+    verified = start(log_dir, Config())
+    assert run_folders.config_to_evaluate(verified, "infogan", Config, Chosen(tmp_path, True)).unverified_data
+
+
+def test_measuring_on_other_data_than_the_runs_is_said(log_dir, capsys):
+    folder = start(log_dir)
+    run_folders.warn_of_other_data(folder, "abc")
+    assert capsys.readouterr().err == ""
+    run_folders.warn_of_other_data(folder, "abd")
+    assert capsys.readouterr().err == f"warning: {folder} was trained on other data than it is measured on\n"
+
+
+def test_only_a_run_with_a_checkpoint_can_be_published(log_dir):
+    folder = start(log_dir)
+    run_folders.require_checkpoint(folder)
+    (folder / "checkpoints" / "step_00000003").rmdir()
+    with pytest.raises(UserError, match=f"--publish: {folder} is no run with a checkpoint"):
+        run_folders.require_checkpoint(folder)
+
+
+def test_the_model_that_is_named_comes_before_the_newest_run_and_that_before_the_published(log_dir, tmp_path):
+    published = tmp_path / "pretrained"
+    with pytest.raises(UserError, match=f"there is no folder {published}, and no run under .*: train one first"):
+        run_folders.find_model(None, log_dir, published)
+    published.mkdir()
+    assert run_folders.find_model(None, log_dir, published) == published
+    run = start(log_dir)
+    assert run_folders.find_model(None, log_dir, published) == run
+    (tmp_path / "named").mkdir()
+    assert run_folders.find_model(tmp_path / "named", log_dir, published) == tmp_path / "named"
+    with pytest.raises(UserError, match=f"there is no folder {tmp_path / 'missing'}"):
+        run_folders.find_model(tmp_path / "missing", log_dir, published)

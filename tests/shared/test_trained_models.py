@@ -71,23 +71,6 @@ def publish(folder, pretrained, step=4):
     return pretrained
 
 
-# Finding
-
-
-def test_the_model_that_is_named_comes_before_the_newest_run_and_that_before_the_published(tmp_path):
-    log_dir, published = tmp_path / "log_dir", tmp_path / "pretrained"
-    with pytest.raises(UserError, match=f"there is no folder {published}, and no run under .*: train one first"):
-        trained_models.find(None, log_dir, published)
-    published.mkdir()
-    assert trained_models.find(None, log_dir, published) == published
-    run = train(log_dir)
-    assert trained_models.find(None, log_dir, published) == run
-    (tmp_path / "named").mkdir()
-    assert trained_models.find(tmp_path / "named", log_dir, published) == tmp_path / "named"
-    with pytest.raises(UserError, match=f"there is no folder {tmp_path / 'missing'}"):
-        trained_models.find(tmp_path / "missing", log_dir, published)
-
-
 # Filling
 
 
@@ -199,6 +182,23 @@ def test_a_recorded_result_says_what_gave_it(tmp_path):
         "precision": "float32",
         "metrics": {"accuracy": 0.9},
     }
+
+
+def test_a_result_of_a_resumed_run_names_every_command_and_commit(tmp_path, monkeypatch):
+    config = Config(seed=4, save_every=1, log_every=1)
+    folder = train(tmp_path / "log_dir", config=config)
+    monkeypatch.setattr(sys, "argv", ["train_mnist.py", "--resume", str(folder), "--max_steps", "6"])
+    monkeypatch.setattr(run_folders, "commit", lambda: "fedcba9")
+    for to_do in ([4, 5], []):  # the second finds nothing to do, and leaves no trace
+        with TrainingRun(folder, config, "abc") as run:
+            run.track(networks=build())
+            assert list(run.steps(6)) == to_do
+    first = run_folders.settings(folder)["commit"]
+    assert [session["commit"] for session in run_folders.sessions(folder)] == [first, "fedcba9"]
+    trained_models.record({"accuracy": 0.9}, folder, 6, tmp_path / "results.json")
+    (entry,) = json.loads((tmp_path / "results.json").read_text())
+    assert entry["command"] == "python train_mnist.py --seed 4 && python train_mnist.py --resume --max_steps 6"
+    assert entry["commit"] == f"{first}, fedcba9"
 
 
 def test_a_result_replaces_that_of_the_same_run_and_keeps_all_others(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +239,24 @@ def test_where_every_checkpoint_is_damaged_nothing_starts_from_zero_and_nothing_
     assert content(folder) == before
 
 
+def test_a_run_whose_checkpoints_are_lost_is_refused_and_its_log_stays(folder):
+    train(folder, 4)
+    shutil.rmtree(folder / "checkpoints")
+    saves_every = run_folders.settings(folder)["config"]["save_every"]
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(f'{{"step": {saves_every + 1}, "minutes": 0.1, "g_loss": 0.1}}\n')
+    before = lines(folder)
+    with pytest.raises(UserError, match=f"{folder} has no checkpoint, and its log reaches step {saves_every + 1}"):
+        train(folder, 6)
+    assert lines(folder) == before
+
+
+def test_a_copy_of_a_checkpoint_is_passed_over(folder):
+    train(folder, 4)
+    shutil.copytree(folder / "checkpoints" / "step_00000002", folder / "checkpoints" / "step_00000004.bak")
+    assert train(folder, 5)[1] == [4]
+
+
 def test_leftovers_of_a_kill_are_removed_at_the_start(folder):
     (folder / "checkpoints" / ".partial_00000002").mkdir(parents=True)
     with TrainingRun(folder, RunFlags(), SHA256):
@@ -337,8 +356,10 @@ def test_a_disk_that_fills_up_is_one_line_and_exit_2_and_the_checkpoints_stay(fo
         # The disk is still full when the run is closed.
         with contextlib.ExitStack() as disk, TrainingRun(folder, RunFlags(log_every=1, save_every=2), SHA256) as run:
             run.track(total=tf.Variable(1))
+            steps = run.steps(8)
+            next(steps)
             disk.enter_context(disk_that_takes(100))
-            for _ in run.steps(8):
+            for _ in steps:
                 write(run)
 
     message = report_of(main, capsys)
