@@ -43,7 +43,7 @@ class Flags:
     reconstruct: bool = False
     """Held-out images above their reconstructions."""
     probe_epochs: int | None = None
-    """Cuts each probe and predictor short; the protocols' own epochs take hours on sprites. Not to be published."""
+    """Cuts each probe and predictor short, whose own epochs take hours on sprites; such numbers are not kept."""
     json: bool = False
     """Print the numbers of --classify and --predict as one JSON object, and nothing else, on standard output."""
     publish: bool = False
@@ -58,9 +58,8 @@ def main() -> None:
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
     epochs = chosen.probe_epochs
     flags.require(epochs is None or epochs >= 1, f"--probe_epochs: expected 1 or more; got {epochs}")
-    flags.require(
-        not (chosen.publish and epochs), "--publish: leave out --probe_epochs; only whole probes are published"
-    )
+    whole = epochs is None
+    flags.require(whole or not chosen.publish, "--publish: leave out --probe_epochs; only whole probes are published")
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
@@ -80,31 +79,23 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / config.data_set)
     # Of a run the step tells the weights; published ones may be another run's today, of as many steps.
     earlier = earlier_numbers(model_dir, step) if output_dir == model_dir else {}
-    if wanted & {"classify", "predict"} and earlier.get("probe_epochs", epochs) != epochs:
-        earlier = {name: value for name, value in earlier.items() if name.startswith("quick_")}  # never cut short
-    flags.require(
-        not (chosen.publish and "probe_epochs" in earlier),
-        f"--publish: {output_dir / 'evaluation.json'} has numbers of --probe_epochs; measure whole ones or remove it",
-    )
-
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     label = {"sprites": evaluation.labelled_sprites, "mnist": evaluation.labelled_mnist}[config.data_set]
     labelled = label(data)
 
     numbers, drawn = {}, {}
-    cut_short = {} if epochs is None else {"probe_epochs": epochs}
-    # Written as they come: the next ones may take hours.
     if "publish" in wanted:
         numbers |= evaluation.leak(networks, config, labelled)
-        trained_models.write_numbers(earlier | numbers, output_dir, step)
     if "classify" in wanted:
-        numbers |= evaluation.classify(networks, config, labelled, epochs) | cut_short
-        trained_models.write_numbers(earlier | numbers, output_dir, step)
+        numbers |= evaluation.classify(networks, config, labelled, epochs)
+        if whole:  # now, as what comes next may take hours
+            trained_models.write_numbers(earlier | numbers, output_dir, step)
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
-        numbers |= errors | cut_short
-        trained_models.write_numbers(earlier | numbers, output_dir, step)
+        numbers |= errors
         drawn |= pictures.predictions(networks, *predictors, evaluation.held_out(labelled, config.seed, 8))
+    if numbers and whole:
+        trained_models.write_numbers(earlier | numbers, output_dir, step)
     if numbers:
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
     if chosen.publish:

@@ -319,7 +319,7 @@ def chance(labels: np.ndarray) -> float:
 
 def report(numbers: dict) -> str:
     """The numbers as a person reads them."""
-    lines = [f"{name:32s} {value:.4f}" for name, value in numbers.items() if name not in ("step", "probe_epochs")]
+    lines = [f"{name:32s} {value:.4f}" for name, value in numbers.items() if name != "step"]
     if "quick_z_accuracy" in numbers:
         z, s, none = (numbers[f"quick_{name}"] for name in ("z_accuracy", "s_accuracy", "chance"))
         lines.append(f"z's leak: identity is told from z {z:.2%}, from s {s:.2%}, by chance {none:.2%} (quick probe)")

@@ -291,13 +291,13 @@ def test_every_number_and_picture_of_a_run_and_json_leaves_nothing_else_on_stand
     sprites_run, sprites_dir, monkeypatch, capsys
 ):
     everything = ["--style_transfer", "--interpolate", "--classify", "--predict", "--reconstruct", "--json"]
-    command(monkeypatch, evaluate_model, *everything, "--data_dir", sprites_dir, "--probe_epochs", 1)  # the newest run
+    command(monkeypatch, evaluate_model, *everything, "--data_dir", sprites_dir)  # the newest run
     numbers = json.loads(capsys.readouterr().out)
     accuracies = {f"{code}_accuracy{part}{protocol}" for code in "sz" for part in ("", "_best_epoch")
                   for protocol in ("", "_test_identities")}  # fmt: skip
     factors = ("sex", "body", "legs", "torso", "hair", "animation", "direction")
     of_factors = {f"{factor}_{kind}" for factor in factors for kind in ("s", "z", "chance")}
-    assert set(numbers) == accuracies | of_factors | ERRORS | {"chance", "probe_epochs"}
+    assert set(numbers) == accuracies | of_factors | ERRORS | {"chance"}
     assert numbers["chance"] == pytest.approx(1 / CHARACTERS)
     kept = json.loads((sprites_run / "evaluation.json").read_text())
     assert {name: kept.pop(name) for name in numbers} == numbers
@@ -372,23 +372,13 @@ def test_numbers_of_another_step_are_not_kept(run_of_its_own, sprites_dir, monke
     assert evaluated(run_of_its_own) == {"step": 1, "z_accuracy": 0.25}
 
 
-def test_shortened_probes_are_marked_not_published_and_make_way_for_whole_ones(
-    run_of_its_own, sprites_dir, folder, monkeypatch, capsys
-):
+def test_numbers_of_shortened_probes_are_printed_and_not_kept(run_of_its_own, sprites_dir, monkeypatch, capsys):
     monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
     where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
-    command(monkeypatch, evaluate_model, "--classify", "--probe_epochs", 1, *where)
-    assert evaluated(run_of_its_own)["probe_epochs"] == 1
-    results = folder / "system" / "results.json"
-    before = results.read_bytes() if results.exists() else None
-    capsys.readouterr()
-    told = refusal(capsys, monkeypatch, evaluate_model, "--publish", *where)
-    assert f"--publish: {run_of_its_own / 'evaluation.json'} has numbers of --probe_epochs" in told
-    assert before == (results.read_bytes() if results.exists() else None)
-
-    monkeypatch.setattr(evaluation, "classify", lambda *_: {"s_accuracy": 0.5})
-    command(monkeypatch, evaluate_model, "--classify", *where)
-    assert evaluated(run_of_its_own).keys() == LEAK | {"step", "s_accuracy"}
+    before = evaluated(run_of_its_own)
+    command(monkeypatch, evaluate_model, "--classify", "--probe_epochs", 1, "--json", *where)
+    assert json.loads(capsys.readouterr().out) == {"z_accuracy": 0.25}
+    assert evaluated(run_of_its_own) == before
 
 
 def test_mnist_is_trained_and_its_test_set_is_what_the_paper_tests_on(folder, monkeymodule, capsys):
