@@ -82,8 +82,8 @@ def main() -> None:
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
 
     if wanted & {"evaluate", "json", "publish"}:
-        own_judge = model_dir / "judge"  # a run's; published weights are judged by the published one
-        judge_dir = require_judge(own_judge if own_judge.is_dir() else PUBLISHED_JUDGE)
+        is_published = (model_dir / "weights.npz").is_file()
+        judge_dir = require_judge(PUBLISHED_JUDGE if is_published else model_dir / "judge")
         judge = classifier.load(judge_dir)
         numbers = evaluation.evaluate(networks, config, data, judge)
         trained_models.write_numbers(numbers, output_dir, step)

@@ -184,6 +184,16 @@ def test_a_resumed_run_is_judged_by_its_own_judge_though_another_was_published_s
     assert of_other != first["judge_accuracy"]
 
 
+def test_a_run_that_lost_its_judge_is_not_judged_by_another(run_folder, tmp_path, monkeypatch, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder, copy)
+    shutil.rmtree(copy / "judge")
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, evaluate_model, "--evaluate", "--model_dir", copy, *TEST_DATA)
+    assert stop.value.code == 2
+    assert f"{copy / 'judge'} holds no trained judge" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def shown(run_folder, published_judge, monkeymodule):
     """Of one command that does everything with the newest run: what it printed."""
