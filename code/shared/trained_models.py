@@ -60,7 +60,8 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
     settings, sessions = run_folders.settings(run_folder), run_folders.sessions(run_folder)
     entry = {
         "system": settings["system"],
-        "data_set": settings["data_set"],
+        # Fashion-MNIST's figures must not stand beside MNIST's published ones.
+        "data_set": settings["data_set"] + (", other data" if settings["config"]["unverified_data"] else ""),
         "preset": settings["config"].get("preset", "default"),
         "seed": settings["config"]["seed"],
         "steps": step,

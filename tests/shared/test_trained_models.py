@@ -184,6 +184,12 @@ def test_a_recorded_result_says_what_gave_it(tmp_path):
     }
 
 
+def test_a_result_on_unverified_data_is_not_taken_for_one_on_the_data_set(tmp_path):
+    folder = train(tmp_path / "log_dir", config=Config(seed=4, save_every=1, unverified_data=True))
+    trained_models.record({"accuracy": 0.9}, folder, 4, tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text())[0]["data_set"] == "mnist, other data"
+
+
 def test_a_result_of_a_resumed_run_names_every_command_and_commit(tmp_path, monkeypatch):
     config = Config(seed=4, save_every=1, log_every=1)
     folder = train(tmp_path / "log_dir", config=config)
