@@ -61,7 +61,6 @@ def main() -> None:
     data = None
     if wanted - {"generate"}:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)
-        run_folders.warn_of_other_data(model_dir, data.sha256)
 
     flags.import_tensorflow()
     from bi_infogan import evaluation, pictures
@@ -73,6 +72,8 @@ def main() -> None:
     step = trained_models.fill(evaluated, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+    if data is not None:
+        run_folders.warn_of_other_data(model_dir, data.sha256)
 
     classifier = None
     if wanted - {"generate", "reconstruct"}:

@@ -67,7 +67,6 @@ def main() -> None:
         run_folders.require_checkpoint(model_dir)
     load = {"sprites": sprites.load, "mnist": mnist.load}[config.data_set]
     data = load(config.data_dir, unverified=config.unverified_data)
-    run_folders.warn_of_other_data(model_dir, data.sha256)
 
     flags.import_tensorflow()
     from cycle_vae import evaluation, pictures
@@ -80,6 +79,7 @@ def main() -> None:
     # Of a run the step tells the weights; published ones may be another run's today, of as many steps.
     earlier = earlier_numbers(model_dir, step) if output_dir == model_dir else {}
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+    run_folders.warn_of_other_data(model_dir, data.sha256)
     label = {"sprites": evaluation.labelled_sprites, "mnist": evaluation.labelled_mnist}[config.data_set]
     labelled = label(data)
 

@@ -68,7 +68,6 @@ def main() -> None:
     data = None
     if wanted - {"generate"}:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)
-        run_folders.warn_of_other_data(model_dir, data.sha256)
 
     flags.import_tensorflow()
     from image_translation import classifier, evaluation, pictures
@@ -80,6 +79,8 @@ def main() -> None:
     step = trained_models.fill(evaluated, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+    if data is not None:
+        run_folders.warn_of_other_data(model_dir, data.sha256)
 
     if wanted & {"evaluate", "json", "publish"}:
         is_published = (model_dir / "weights.npz").is_file()

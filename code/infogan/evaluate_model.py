@@ -57,7 +57,6 @@ def main() -> None:
     data = None
     if chosen.evaluate or chosen.json or chosen.publish:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)
-        run_folders.warn_of_other_data(model_dir, data.sha256)
 
     flags.import_tensorflow()
     from infogan import evaluation, pictures
@@ -68,8 +67,8 @@ def main() -> None:
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
-
     if data is not None:
+        run_folders.warn_of_other_data(model_dir, data.sha256)
         numbers = evaluation.evaluate(networks, config, data)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))

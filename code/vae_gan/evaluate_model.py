@@ -70,7 +70,6 @@ def main() -> None:
     if wanted - {"sample"}:
         found = data.load(data_set, config)
         names, images = found.everything()
-        run_folders.warn_of_other_data(model_dir, found.sha256)
 
     flags.import_tensorflow()
     from shared import image_grids, trained_models
@@ -83,6 +82,8 @@ def main() -> None:
     step = trained_models.fill(evaluated, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / data_set)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
+    if found is not None:
+        run_folders.warn_of_other_data(model_dir, found.sha256)
 
     if wanted & {"evaluate", "json", "publish"}:
         numbers = evaluation.evaluate(networks, config, found)
