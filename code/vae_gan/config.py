@@ -24,6 +24,8 @@ FromFile = tyro.constructors.PrimitiveConstructorSpec(
 class Config(RunFlags):
     """The flags of train_cns.py and train_mnist.py."""
 
+    preset: Literal["default", "low_gamma"] = "default"
+    """Defaults: those of the original program, or with the gamma whose samples its author found better."""
     data_dir: Annotated[Path | None, tyro.conf.arg(aliases=("--datadir",))] = None
     """The data. Characters: a folder of pictures, or an array file of make_cns.py; digits: a folder of MNIST's files,
     or an .npz file. Default: the user's cache; digits are downloaded, characters made by make_cns.py."""
@@ -57,7 +59,7 @@ class Config(RunFlags):
         require(0 <= self.beta1 < 1, f"--beta1: expected 0 or more, below 1; got {self.beta1}")
 
 
-PRESETS = {"default": Config()}
+PRESETS = {"default": Config(), "low_gamma": Config(preset="low_gamma", reconst_v_gan=1e-5)}
 
 
 def with_architecture(config: Config) -> Config:
