@@ -44,19 +44,22 @@ class Flags:
     """The test images that are called another digit than theirs, and how many they are."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
+    record: bool = False
+    """Add the numbers of --model_dir, a run, to results.json."""
     publish: bool = False
-    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+    """The same, and keep its weights in pretrained/."""
 
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained Bidirectional InfoGAN.", use_underscores=True)
-    known = ("evaluate", "map_encodings", "sample", "reconstruct", "generate", "wrongly_classified", "json", "publish")
+    known = ("evaluate", "map_encodings", "sample", "reconstruct", "generate", "wrongly_classified")
+    known += ("json", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "bi_infogan", Config, chosen)
-    if chosen.publish:
+    if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     data = None
     if wanted - {"generate"}:
@@ -78,13 +81,14 @@ def main() -> None:
     classifier = None
     if wanted - {"generate", "reconstruct"}:
         classifier = evaluation.classifier(networks, config, data, output_dir)
-    if wanted & {"evaluate", "json", "publish"}:
+    if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, data, classifier)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
-        if chosen.publish:
+        if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
+        if chosen.publish:
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
             # What a fresh clone measures: rounded weights, mapped anew.
             trained_models.fill(evaluated, PUBLISHED)

@@ -46,24 +46,27 @@ class Flags:
     """Cuts each probe and predictor short, whose own epochs take hours on sprites; such numbers are not kept."""
     json: bool = False
     """Print the numbers of --classify and --predict as one JSON object, and nothing else, on standard output."""
+    record: bool = False
+    """Add the numbers of --model_dir, a run, to results.json, earlier ones too."""
     publish: bool = False
-    """Keep the weights of --model_dir in pretrained/ and add its numbers, earlier ones too, to results.json."""
+    """The same, and keep its weights in pretrained/."""
 
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained cycle-consistent VAE.", use_underscores=True)
-    known = ("style_transfer", "interpolate", "classify", "predict", "reconstruct", "publish")
+    known = ("style_transfer", "interpolate", "classify", "predict", "reconstruct", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     wanted |= {"classify", "predict"} if chosen.json and not wanted & {"classify", "predict"} else set()
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
     epochs = chosen.probe_epochs
     flags.require(epochs is None or epochs >= 1, f"--probe_epochs: expected 1 or more; got {epochs}")
     whole = epochs is None
-    flags.require(whole or not chosen.publish, "--publish: leave out --probe_epochs; only whole probes are published")
+    cut = "--record, --publish: leave out --probe_epochs; only whole probes are recorded"
+    flags.require(whole or not (chosen.record or chosen.publish), cut)
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
-    if chosen.publish:
+    if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     load = {"sprites": sprites.load, "mnist": mnist.load}[config.data_set]
     data = load(config.data_dir, unverified=config.unverified_data)
@@ -84,7 +87,7 @@ def main() -> None:
     labelled = label(data)
 
     numbers, drawn = {}, {}
-    if "publish" in wanted:
+    if wanted & {"record", "publish"}:
         numbers |= evaluation.leak(networks, config, labelled)
     if "classify" in wanted:
         numbers |= evaluation.classify(networks, config, labelled, epochs)
@@ -98,9 +101,10 @@ def main() -> None:
         trained_models.write_numbers(earlier | numbers, output_dir, step)
     if numbers:
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+    if chosen.record or chosen.publish:
+        trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
     if chosen.publish:
         published = PUBLISHED / config.data_set
-        trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
         trained_models.publish(networks, model_dir, step, published)
         trained_models.fill(networks, published)  # rounded: the pictures are to be those of a fresh clone
         of_rounded = evaluation.leak(networks, config, labelled)

@@ -48,13 +48,15 @@ class Flags:
     """A test image of each digit above G(E(x))."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
+    record: bool = False
+    """Add the numbers of --model_dir, a run, to results.json."""
     publish: bool = False
-    """Keep the weights of --model_dir, and its judge's, in pretrained/ and add its numbers to results.json."""
+    """The same, and keep its weights, and its judge's, in pretrained/."""
 
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows trained networks.", use_underscores=True)
-    known = ("evaluate", "generate", "translate", "interpolate", "reconstruct", "json", "publish")
+    known = ("evaluate", "generate", "translate", "interpolate", "reconstruct", "json", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
     start_digit, end_digit = chosen.start_digit, chosen.end_digit
@@ -63,7 +65,7 @@ def main() -> None:
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "image_translation", Config, chosen)
-    if chosen.publish:
+    if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     data = None
     if wanted - {"generate"}:
@@ -82,17 +84,18 @@ def main() -> None:
     if data is not None:
         run_folders.warn_of_other_data(model_dir, data.sha256)
 
-    if wanted & {"evaluate", "json", "publish"}:
+    if wanted & {"evaluate", "json", "record", "publish"}:
         is_published = (model_dir / "weights.npz").is_file()
         judge_dir = require_judge(PUBLISHED_JUDGE if is_published else model_dir / "judge")
         judge = classifier.load(judge_dir)
         numbers = evaluation.evaluate(networks, config, data, judge)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
-        if chosen.publish:
+        if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("encoder_accuracy", "generator_accuracy", "judge_accuracy")}
             trained = checkpoints.find(model_dir / "checkpoints").step  # the run's length; the best may be earlier
             trained_models.record(metrics | {"best_step": step}, model_dir, trained, SYSTEM_DIR / "results.json")
+        if chosen.publish:
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
             if judge_dir != PUBLISHED_JUDGE:
                 shutil.copytree(judge_dir, PUBLISHED_JUDGE, dirs_exist_ok=True)

@@ -41,21 +41,23 @@ class Flags:
     """Rows from one generated image to another."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
+    record: bool = False
+    """Add the numbers of --model_dir, a run, to results.json."""
     publish: bool = False
-    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+    """The same, and keep its weights in pretrained/."""
 
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained InfoGAN.", use_underscores=True)
-    wanted = ("evaluate", "generate", "traverse", "interpolate", "json", "publish")
+    wanted = ("evaluate", "generate", "traverse", "interpolate", "json", "record", "publish")
     flags.require(any(getattr(chosen, name) for name in wanted), f"nothing to do; add --{', --'.join(wanted)}")
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "infogan", Config, chosen)
-    if chosen.publish:
+    if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     data = None
-    if chosen.evaluate or chosen.json or chosen.publish:
+    if chosen.evaluate or chosen.json or chosen.record or chosen.publish:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)
 
     flags.import_tensorflow()
@@ -72,9 +74,10 @@ def main() -> None:
         numbers = evaluation.evaluate(networks, config, data)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
-        if chosen.publish:
+        if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound")}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
+        if chosen.publish:
             published = SYSTEM_DIR / "pretrained" / config.preset
             trained_models.publish(networks, model_dir, step, published)
             trained_models.fill(networks, published)  # rounded: what a fresh clone measures may differ by an image

@@ -184,8 +184,8 @@ def find_model(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
 
 
 def require_checkpoint(folder: Path) -> None:
-    """Raises UserError where the folder has nothing to publish: it is no run's, or no step of it was saved."""
-    require(any(folder.glob("checkpoints/step_*")), f"--publish: {folder} is no run with a checkpoint")
+    """Raises UserError where the folder has nothing to record: it is no run's, or no step of it was saved."""
+    require(any(folder.glob("checkpoints/step_*")), f"--record, --publish: {folder} is no run with a checkpoint")
 
 
 def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], chosen: EvaluationFlags) -> ConfigT:

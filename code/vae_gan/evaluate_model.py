@@ -48,20 +48,22 @@ class Flags:
     """Reconstruction errors and KL of held-out images, and the Frechet distance of samples from them."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
+    record: bool = False
+    """Add the numbers of --model_dir, a run, to results.json."""
     publish: bool = False
-    """Keep the weights of --model_dir in pretrained/ and add its numbers to results.json."""
+    """The same, and keep its weights in pretrained/."""
 
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained VAE-GAN.", use_underscores=True)
-    known = ("arithmetic", "interpolate", "sample", "reconstruct", "embed", "evaluate", "json", "publish")
+    known = ("arithmetic", "interpolate", "sample", "reconstruct", "embed", "evaluate", "json", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
     data_set = run_folders.settings(model_dir)["data_set"]
     config = run_folders.config_to_evaluate(model_dir, "vae_gan", Config, chosen)
-    if chosen.publish:
+    if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     without = wanted & {"arithmetic", "interpolate", "reconstruct", "embed"}
     has_encoder = architecture_of(config).mode == "VAE-GAN"
@@ -85,13 +87,14 @@ def main() -> None:
     if found is not None:
         run_folders.warn_of_other_data(model_dir, found.sha256)
 
-    if wanted & {"evaluate", "json", "publish"}:
+    if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, found)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        if chosen.record or chosen.publish:
+            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
         if chosen.publish:
             published = PUBLISHED / data_set
-            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
             trained_models.publish(evaluated, model_dir, step, published)
             trained_models.fill(evaluated, published)  # rounded: a fresh clone measures slightly other numbers
             trained_models.write_numbers(evaluation.evaluate(networks, config, found), published, step)

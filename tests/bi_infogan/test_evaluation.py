@@ -261,6 +261,8 @@ def test_every_picture_of_a_run_is_drawn_and_json_leaves_nothing_else_on_standar
 def test_published_weights_give_the_runs_numbers_and_write_nothing_beside_themselves(
     run_folder, log_dir, monkeypatch, capsys
 ):
+    command(monkeypatch, evaluate_model, "--record", "--model_dir", run_folder, *DATA)
+    assert [path.name for path in (log_dir / "system").iterdir()] == ["results.json"]
     command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *DATA)
     (entry,) = json.loads((log_dir / "system" / "results.json").read_text())
     assert (entry["system"], entry["steps"]) == ("bi_infogan", 2)

@@ -315,6 +315,8 @@ def test_published_weights_are_evaluated_and_nothing_is_written_beside_them(
     sprites_run, sprites_dir, folder, monkeypatch, capsys
 ):
     where = ["--data_dir", sprites_dir]
+    command(monkeypatch, evaluate_model, "--record", "--model_dir", sprites_run, *where)
+    assert [path.name for path in (folder / "system").iterdir()] == ["results.json"]
     command(monkeypatch, evaluate_model, "--publish", "--predict", "--model_dir", sprites_run, *where)
     (entry,) = json.loads((folder / "system" / "results.json").read_text())
     assert (entry["system"], entry["data_set"], entry["steps"]) == ("cycle_vae", "sprites", 2)
@@ -435,7 +437,7 @@ def test_digits_need_networks_of_their_size(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments, problem", [
-    ([], "nothing to do; add --style_transfer, --interpolate, --classify, --predict, --reconstruct, --publish or"),
+    ([], "nothing to do; add --style_transfer, --interpolate, --classify, --predict, --reconstruct, --record, "),
     (["--classify", "--probe_epochs", "0"], "--probe_epochs: expected 1 or more; got 0"),
     (["--publish", "--probe_epochs", "1"], "--publish: leave out --probe_epochs"),
     (["--classify", "--model_dir", "/nowhere"], "there is no folder /nowhere"),

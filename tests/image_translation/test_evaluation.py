@@ -255,6 +255,8 @@ def test_the_numbers_beside_published_weights_are_measured_on_those_and_not_on_t
     monkeypatch.setattr(evaluate_model, "SYSTEM_DIR", tmp_path)
     monkeypatch.setattr(evaluate_model, "PUBLISHED", tmp_path / "pretrained" / "default")
     monkeypatch.setattr(evaluate_model, "PUBLISHED_JUDGE", tmp_path / "pretrained" / "judge")
+    command(monkeypatch, evaluate_model, "--record", "--model_dir", run_folder, *TEST_DATA)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
     command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *TEST_DATA)
     (entry,) = json.loads((tmp_path / "results.json").read_text())
     of_run = json.loads((run_folder / "evaluation.json").read_text())
@@ -347,7 +349,7 @@ def test_a_folder_without_checkpoints_is_not_published_and_nothing_is_written(tm
         (folder / "weights.npz").touch()
     before = {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")}
     told = refusal(capsys, monkeypatch, evaluate_model, "--publish", "--model_dir", folder, *TEST_DATA)
-    assert told.endswith(f"evaluate_model.py: --publish: {folder} is no run with a checkpoint\n")
+    assert told.endswith(f"evaluate_model.py: --record, --publish: {folder} is no run with a checkpoint\n")
     assert told.count("\n") == 1
     assert {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")} == before
 

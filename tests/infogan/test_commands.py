@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infogan import evaluation, pictures
+from infogan import evaluate_model, evaluation, pictures
 from infogan.config import PRESETS
 from shared import checkpoints, flags, run_folders
 
@@ -325,6 +325,30 @@ def test_evaluate_reports_the_newest_checkpoint_and_keeps_its_numbers(finished, 
     assert status == 0 and complaint == f"Weights: {finished.run}, step 4\n"
     assert numbers["step"] == 4
     assert output.splitlines()[-1] == f"Test accuracy: {numbers['accuracy']:.2%}"
+
+
+def test_a_run_is_recorded_alone_or_published_with_weights_that_measure_what_stands_beside_them(
+    finished, tmp_path, monkeypatch, capsys
+):
+    few_generated_images(monkeypatch)
+    monkeypatch.setattr(evaluate_model, "SYSTEM_DIR", tmp_path)
+    monkeypatch.setattr(evaluate_model, "LOG_DIR", tmp_path / "log_dir")
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(EVALUATE), *map(str, arguments), *DATA])
+        flags.run(evaluate_model.main)
+
+    command("--record", "--model_dir", finished.run)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    command("--publish", "--model_dir", finished.run)
+    (entry,) = json.loads((tmp_path / "results.json").read_text())
+    assert (entry["preset"], entry["seed"], entry["steps"]) == ("paper", 5, 4)
+    published = tmp_path / "pretrained" / "paper"
+    capsys.readouterr()
+    command("--json", "--model_dir", published)
+    numbers = json.loads(capsys.readouterr().out)
+    assert json.loads((published / "evaluation.json").read_text()) == {"step": 4} | numbers
+    assert entry["metrics"].keys() == {"accuracy", "mutual_information_bound"} <= numbers.keys()
 
 
 def test_traverse_goes_to_two_though_training_draws_to_one(finished, monkeypatch):

@@ -288,7 +288,10 @@ def test_every_picture_of_a_run_is_drawn_and_json_leaves_nothing_else_on_standar
 def test_published_weights_give_the_runs_numbers_from_a_folder_of_pictures_too(
     run_folder, log_dir, characters, monkeypatch, capsys
 ):
-    command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, "--datadir", characters / "cns.npz")
+    of_run = ["--model_dir", run_folder, "--datadir", characters / "cns.npz"]
+    command(monkeypatch, evaluate_model, "--record", *of_run)
+    assert [path.name for path in (log_dir / "system").iterdir()] == ["results.json"]
+    command(monkeypatch, evaluate_model, "--publish", *of_run)
     (entry,) = json.loads((log_dir / "system" / "results.json").read_text())
     assert (entry["system"], entry["data_set"]) == ("vae_gan", "cns")
     assert "squared error of a pixel" in capsys.readouterr().out
