@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -192,6 +193,11 @@ def test_defaults_are_the_originals():
     config = PRESETS["default"]
     assert (config.n_epoch, config.batch_size, config.lr, config.beta1) == (100, 64, 2e-4, 0.5)
     assert (config.reconst_v_gan, config.l2) == (0.1, 0)
+
+
+def test_the_other_gamma_is_a_preset_and_all_else_is_the_default():
+    config, _ = run_folders.parse_flags("vae_gan", PRESETS, Path("unused"), "", ["--preset", "low_gamma"])
+    assert config == dataclasses.replace(PRESETS["default"], preset="low_gamma", reconst_v_gan=1e-5)
 
 
 def test_mixed_bfloat16_trains_float32_variables_to_finite_losses():
