@@ -70,13 +70,13 @@ def parse_flags(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first_look.add_argument("--preset", choices=list(presets), default=next(iter(presets)))
+    first_look.add_argument("--preset", nargs="?")  # what is wrong with it, tyro says below
     first_look.add_argument("--resume", nargs="?", const="")
-    first_look.add_argument("--log_dir", "--log-dir", type=Path, default=log_dir)
+    first_look.add_argument("--log_dir", "--log-dir", nargs="?", const=log_dir, type=Path, default=log_dir)
     first_look.add_argument("--help", "-h", action="store_true")
     seen, _ = first_look.parse_known_args(arguments)
 
-    default = presets[seen.preset]
+    default = presets.get(seen.preset, next(iter(presets.values())))
     folder = None
     if seen.resume is not None and not seen.help:
         folder = Path(seen.resume) if seen.resume else newest(seen.log_dir)

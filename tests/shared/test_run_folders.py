@@ -74,6 +74,8 @@ def start(log_dir, config=PRESETS["default"], system="infogan"):
         "--seed 1.5",
         "--seed",
         "--preset papers",
+        "--preset",
+        "--log_dir",
         "--precision float16",
         "--unverified_data False",  # once read as true
         "--sizes 10 ten",
@@ -84,7 +86,8 @@ def test_an_unknown_abbreviated_or_mistyped_flag_exits_2_and_writes_nothing(log_
     with pytest.raises(SystemExit) as stop:
         parse(log_dir, arguments)
     assert stop.value.code == 2
-    assert capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told and "usage:" not in told  # which would list the few flags that are looked at first
     assert not log_dir.exists()
 
 
