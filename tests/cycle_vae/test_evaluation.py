@@ -1,4 +1,4 @@
-"""Splits, probes and predictors; and the commands from a tiny training to every number and picture."""
+"""What is measured of which images; and the commands from a tiny training to every number and picture."""
 
 import hashlib
 import json
@@ -6,15 +6,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cycle_vae import evaluate_model, evaluation, make_sprites, train_mnist, train_sprites
+from cycle_vae import evaluate_model, evaluation, make_sprites, probes, train_mnist, train_sprites
 from cycle_vae.config import Config
-from cycle_vae.evaluation import Codes, Labelled, Training
+from cycle_vae.evaluation import Labelled
+from cycle_vae.probes import Codes, Training
 from shared import flags, run_folders
 from shared.datasets.sprites import Sprites, poses
 from shared.flags import UserError
@@ -31,22 +31,7 @@ def untraced():
     tf.config.run_functions_eagerly(False)
 
 
-# Splits and labels
-
-
-def test_two_thirds_of_each_identity_train_and_39474_of_all_frames_test():
-    identities = np.repeat(np.arange(672), 178)
-    train, test = evaluation.stratified_split(identities)
-    assert (len(train), len(test)) == (119616 - 39474, 39474)
-    assert len(np.intersect1d(train, test)) == 0
-    assert set(np.bincount(identities[test])) == {58, 59}
-
-
-def test_a_split_is_stratified_whatever_the_order_of_the_identities():
-    identities = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [10, 100, 1000]))
-    _, test = evaluation.stratified_split(identities)
-    assert len(test) == 367
-    np.testing.assert_allclose(np.bincount(identities[test]) / [10, 100, 1000], 0.33, atol=0.1)
+# Labels
 
 
 def small_sprites():
@@ -83,62 +68,7 @@ def test_held_out_images_are_of_different_identities_while_there_are_any():
     assert len(set(chosen[:5] % 5)) == 5 and len(set(chosen)) == 7 and chosen.min() >= 20
 
 
-# Probes
-
-
-FAST = Training(hidden=(64,), batch_norm=False, batch_size=8, epochs=5)
-
-
-def test_a_probe_tells_what_is_there_and_guesses_what_is_not():
-    labels = np.repeat([0, 1, 2], 40)
-    generator = np.random.default_rng(0)
-    codes = Codes(generator.normal(size=[120, 4]).astype(np.float32), np.zeros([120, 4], np.float32),
-                  30 * np.eye(3, dtype=np.float32)[labels])  # fmt: skip
-    numbers = evaluation.probe(codes, labels, evaluation.stratified_split(labels), FAST, Config(), "probe")
-    assert numbers["s_accuracy"] == numbers["s_accuracy_best_epoch"] == 1
-    assert numbers["z_accuracy"] <= numbers["z_accuracy_best_epoch"] < 0.65
-
-
-def test_z_is_sampled_so_that_a_code_drowned_in_its_noise_tells_nothing():
-    labels = np.repeat([0, 1], 40)
-    mean = 30 * np.eye(2, dtype=np.float32)[labels]
-    rows = evaluation.stratified_split(labels)
-
-    def accuracy(log_variance):
-        codes = Codes(mean, np.full([80, 2], log_variance, np.float32))
-        network = evaluation.perceptron(2, 2, FAST)
-        kind = evaluation.classification
-        return evaluation.fit(network, codes, labels.astype(np.int32), rows, kind, FAST, 0, "")[-1]
-
-    assert accuracy(-20) == 1
-    assert accuracy(14) < 0.8
-
-
-def test_every_test_image_counts_once_though_the_last_batch_is_partial(monkeypatch):
-    """The original wrote the last batch's predictions to the rows of another."""
-    monkeypatch.setattr(evaluation, "BATCH", 4)
-    network = keras.Sequential([keras.Input([1]), keras.layers.Dense(2)])
-    labels = np.array([0] * 8 + [1] * 3)
-    codes = Codes(np.where(labels == 0, -1, 1).astype(np.float32)[:, None], None)
-    network.layers[0].kernel.assign([[-50.0, 50.0]])
-    rows = np.arange(4), np.arange(11)
-    one = Training((), False, 4, 1)
-    right = evaluation.fit(network, codes, labels.astype(np.int32), rows, evaluation.classification, one, 0, "")
-    assert right.tolist() == [1.0]
-    wrong = evaluation.fit(network, codes, np.zeros(11, np.int32), rows, evaluation.classification, one, 0, "")
-    assert wrong == pytest.approx(8 / 11)
-
-
-def test_a_predictor_learns_a_linear_map_and_reports_its_mean_squared_error():
-    inputs = np.random.default_rng(0).normal(size=[120, 2]).astype(np.float32)
-    targets = inputs @ np.array([[1.0, 0.0, 2.0], [0.0, -1.0, 0.0]], np.float32)
-    network = evaluation.perceptron(2, 3, Training((32,), False, 8, 0))
-    rows = np.arange(80), np.arange(80, 120)
-    training = Training((32,), False, 8, 12)
-    errors = evaluation.fit(network, Codes(inputs, None), targets, rows, evaluation.regression, training, 0, "")
-    assert errors[-1] < 0.7 * errors[0]
-    expected = np.mean((network(inputs[80:]).numpy() - targets[80:]) ** 2)
-    assert errors[-1] == pytest.approx(expected, rel=1e-4)
+# Probes and predictors
 
 
 def random_codes(number, log_variance):
@@ -149,7 +79,7 @@ def random_codes(number, log_variance):
 
 
 def test_predictors_take_the_mean_of_z_for_input_and_for_target(monkeypatch):
-    monkeypatch.setattr(evaluation, "COURSE_PROJECT", FAST._replace(epochs=1))
+    monkeypatch.setattr(probes, "COURSE_PROJECT", Training(hidden=(64,), batch_norm=False, batch_size=8, epochs=1))
     labelled = Labelled(np.zeros([30, 2, 2, 3]), np.arange(30) % 3, np.zeros(30, bool), {})
 
     def errors(log_variance):
@@ -157,20 +87,6 @@ def test_predictors_take_the_mean_of_z_for_input_and_for_target(monkeypatch):
         return evaluation.predictors(None, Config(), labelled, None)[0]
 
     assert errors(log_variance=10) == errors(log_variance=-20)
-
-
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_probes_are_float32_though_the_networks_are_not(batch_norm):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        network = evaluation.perceptron(2, 3, FAST._replace(batch_norm=batch_norm))
-        codes, rows = random_codes(30, 0), (np.arange(20), np.arange(20, 30))
-        evaluation.fit(network, Codes(codes.mean, None), codes.s, rows, evaluation.regression, FAST, 0, "")
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert {layer.compute_dtype for layer in network.layers if layer.weights} == {"float32"}
-    finer_than_bfloat16 = network(codes.mean).numpy()
-    assert (finer_than_bfloat16 != tf.cast(tf.cast(finer_than_bfloat16, tf.bfloat16), tf.float32)).numpy().any()
 
 
 @pytest.mark.parametrize("epochs, of_identity, of_factors", [(None, 200, 10), (3, 3, 3), (20, 20, 10), (300, 200, 10)])
@@ -181,7 +97,7 @@ def test_probe_epochs_cut_short_and_never_lengthen(monkeypatch, epochs, of_ident
         used[name] = training.epochs
         return {"s_accuracy": 0.0, "z_accuracy": 0.0}
 
-    monkeypatch.setattr(evaluation, "probe", probe)
+    monkeypatch.setattr(probes, "probe", probe)
     labelled = evaluation.labelled_sprites(small_sprites())
     monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
     evaluation.classify(None, Config(), labelled, epochs)
@@ -189,19 +105,7 @@ def test_probe_epochs_cut_short_and_never_lengthen(monkeypatch, epochs, of_ident
     assert used == dict.fromkeys(identity, of_identity) | dict.fromkeys(labelled.factors, of_factors)
 
 
-def test_weight_decay_shrinks_a_weight_that_no_loss_holds():
-    network = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
-    network.layers[0].kernel.assign([[1.0]])
-    codes = Codes(np.zeros([8, 1], np.float32), None)
-    evaluation.fit(network, codes, np.zeros([8, 1], np.float32), (np.arange(8), np.arange(8)), evaluation.regression,
-                   Training((), False, 8, 10), 0, "")  # fmt: skip
-    assert float(network.layers[0].kernel[0, 0]) == pytest.approx(0.99, abs=2e-3)  # Adam: 1e-3 a step
-
-
-def test_the_protocols_are_the_originals():
-    assert evaluation.COURSE_PROJECT == ((2048, 1024), False, 16, 200)
-    assert evaluation.MNIST == ((256, 256), True, 64, 200)
-    assert evaluation.QUICK == ((256, 256), True, 256, 10)
+def test_the_predictors_are_the_originals():
     assert (evaluation.S_FROM_Z, evaluation.Z_FROM_S) == ((256, 128), (128, 256))
 
 
@@ -224,7 +128,7 @@ def folder(tmp_path_factory, monkeymodule):
     monkeymodule.setattr(evaluate_model, "SYSTEM_DIR", folder / "system")
     monkeymodule.setattr(evaluate_model, "PUBLISHED", folder / "system" / "pretrained")
     for name in ("COURSE_PROJECT", "MNIST", "QUICK"):
-        monkeymodule.setattr(evaluation, name, Training((8,), name != "COURSE_PROJECT", 100, 1))
+        monkeymodule.setattr(probes, name, Training((8,), name != "COURSE_PROJECT", 100, 1))
     (folder / "system").mkdir()
     return folder
 

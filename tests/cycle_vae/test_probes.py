@@ -1,0 +1,123 @@
+"""Splits, and the small networks that are trained on codes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cycle_vae import probes
+from cycle_vae.config import Config
+from cycle_vae.probes import Codes, Training
+
+FAST = Training(hidden=(64,), batch_norm=False, batch_size=8, epochs=5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def untraced():
+    """Probes of a few steps are sooner done than traced."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_two_thirds_of_each_identity_train_and_39474_of_all_frames_test():
+    identities = np.repeat(np.arange(672), 178)
+    train, test = probes.stratified_split(identities)
+    assert (len(train), len(test)) == (119616 - 39474, 39474)
+    assert len(np.intersect1d(train, test)) == 0
+    assert set(np.bincount(identities[test])) == {58, 59}
+
+
+def test_a_split_is_stratified_whatever_the_order_of_the_identities():
+    identities = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [10, 100, 1000]))
+    _, test = probes.stratified_split(identities)
+    assert len(test) == 367
+    np.testing.assert_allclose(np.bincount(identities[test]) / [10, 100, 1000], 0.33, atol=0.1)
+
+
+def test_a_probe_tells_what_is_there_and_guesses_what_is_not():
+    labels = np.repeat([0, 1, 2], 40)
+    generator = np.random.default_rng(0)
+    codes = Codes(generator.normal(size=[120, 4]).astype(np.float32), np.zeros([120, 4], np.float32),
+                  30 * np.eye(3, dtype=np.float32)[labels])  # fmt: skip
+    numbers = probes.probe(codes, labels, probes.stratified_split(labels), FAST, Config(), "probe")
+    assert numbers["s_accuracy"] == numbers["s_accuracy_best_epoch"] == 1
+    assert numbers["z_accuracy"] <= numbers["z_accuracy_best_epoch"] < 0.65
+
+
+def test_z_is_sampled_so_that_a_code_drowned_in_its_noise_tells_nothing():
+    labels = np.repeat([0, 1], 40)
+    mean = 30 * np.eye(2, dtype=np.float32)[labels]
+    rows = probes.stratified_split(labels)
+
+    def accuracy(log_variance):
+        codes = Codes(mean, np.full([80, 2], log_variance, np.float32))
+        network = probes.perceptron(2, 2, FAST)
+        kind = probes.classification
+        return probes.fit(network, codes, labels.astype(np.int32), rows, kind, FAST, 0, "")[-1]
+
+    assert accuracy(-20) == 1
+    assert accuracy(14) < 0.8
+
+
+def test_every_test_image_counts_once_though_the_last_batch_is_partial(monkeypatch):
+    """The original wrote the last batch's predictions to the rows of another."""
+    monkeypatch.setattr(probes, "BATCH", 4)
+    network = keras.Sequential([keras.Input([1]), keras.layers.Dense(2)])
+    labels = np.array([0] * 8 + [1] * 3)
+    codes = Codes(np.where(labels == 0, -1, 1).astype(np.float32)[:, None], None)
+    network.layers[0].kernel.assign([[-50.0, 50.0]])
+    rows = np.arange(4), np.arange(11)
+    one = Training((), False, 4, 1)
+    right = probes.fit(network, codes, labels.astype(np.int32), rows, probes.classification, one, 0, "")
+    assert right.tolist() == [1.0]
+    wrong = probes.fit(network, codes, np.zeros(11, np.int32), rows, probes.classification, one, 0, "")
+    assert wrong == pytest.approx(8 / 11)
+
+
+def test_a_predictor_learns_a_linear_map_and_reports_its_mean_squared_error():
+    inputs = np.random.default_rng(0).normal(size=[120, 2]).astype(np.float32)
+    targets = inputs @ np.array([[1.0, 0.0, 2.0], [0.0, -1.0, 0.0]], np.float32)
+    network = probes.perceptron(2, 3, Training((32,), False, 8, 0))
+    rows = np.arange(80), np.arange(80, 120)
+    training = Training((32,), False, 8, 12)
+    errors = probes.fit(network, Codes(inputs, None), targets, rows, probes.regression, training, 0, "")
+    assert errors[-1] < 0.7 * errors[0]
+    expected = np.mean((network(inputs[80:]).numpy() - targets[80:]) ** 2)
+    assert errors[-1] == pytest.approx(expected, rel=1e-4)
+
+
+def random_codes(number, log_variance):
+    """Of images with a z of 2 and an s of 3."""
+    generator = np.random.default_rng(0)
+    z, s = (generator.normal(size=[number, size]).astype(np.float32) for size in (2, 3))
+    return Codes(z, np.full([number, 2], log_variance, np.float32), s)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_probes_are_float32_though_the_networks_are_not(batch_norm):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = probes.perceptron(2, 3, FAST._replace(batch_norm=batch_norm))
+        codes, rows = random_codes(30, 0), (np.arange(20), np.arange(20, 30))
+        probes.fit(network, Codes(codes.mean, None), codes.s, rows, probes.regression, FAST, 0, "")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in network.layers if layer.weights} == {"float32"}
+    finer_than_bfloat16 = network(codes.mean).numpy()
+    assert (finer_than_bfloat16 != tf.cast(tf.cast(finer_than_bfloat16, tf.bfloat16), tf.float32)).numpy().any()
+
+
+def test_weight_decay_shrinks_a_weight_that_no_loss_holds():
+    network = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    network.layers[0].kernel.assign([[1.0]])
+    codes = Codes(np.zeros([8, 1], np.float32), None)
+    probes.fit(network, codes, np.zeros([8, 1], np.float32), (np.arange(8), np.arange(8)), probes.regression,
+                   Training((), False, 8, 10), 0, "")  # fmt: skip
+    assert float(network.layers[0].kernel[0, 0]) == pytest.approx(0.99, abs=2e-3)  # Adam: 1e-3 a step
+
+
+def test_the_protocols_are_the_originals():
+    assert probes.COURSE_PROJECT == ((2048, 1024), False, 16, 200)
+    assert probes.MNIST == ((256, 256), True, 64, 200)
+    assert probes.QUICK == ((256, 256), True, 256, 10)
