@@ -72,7 +72,7 @@ def totals(profile: bytes) -> tuple[collections.Counter, collections.Counter]:
     """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    space = xplane_pb2.XSpace.FromString(profile)
+    space = xplane_pb2.XSpace.FromString(profile)  # pyright: ignore[reportAttributeAccessIssue]: made on import
     milliseconds, calls = collections.Counter(), collections.Counter()
     for plane in space.planes:
         if not plane.name.startswith("/host:CPU"):
