@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from cycle_vae import evaluate_model, evaluation, make_sprites, probes, train_mnist, train_sprites
@@ -23,12 +22,7 @@ SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
 CHARACTERS, FRAMES = 6, 12
 
 
-@pytest.fixture(scope="module", autouse=True)
-def untraced():
-    """Probes of a few steps are sooner done than traced."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("untraced")
 
 
 # Labels

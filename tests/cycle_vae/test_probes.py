@@ -12,12 +12,7 @@ from cycle_vae.probes import Codes, Training
 FAST = Training(hidden=(64,), batch_norm=False, batch_size=8, epochs=5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def untraced():
-    """Probes of a few steps are sooner done than traced."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("untraced")
 
 
 def test_two_thirds_of_each_identity_train_and_39474_of_all_frames_test():
