@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import math
+import shlex
 import statistics
 import sys
 from collections.abc import Iterable
@@ -47,8 +48,10 @@ ARCHITECTURES = {
     ("cycle_vae", "mnist"): ("mnist",),
 }
 BEGIN, END = "<!-- results: made by make report -->", "<!-- end of results -->"
-TELLING_SETTINGS = ("kernel_size", "strides", "padding", "output_padding", "activation", "momentum", "epsilon", "scale")
-TELLING_SETTINGS += ("rate", "deviation", "negative_slope")
+TELLING_SETTINGS = (
+    "kernel_size", "strides", "padding", "output_padding", "activation", "momentum", "epsilon", "scale", "rate",
+    "deviation", "negative_slope",
+)  # fmt: skip
 RUN_FLAGS = {field.name for field in dataclasses.fields(RunFlags)} - {"max_steps"}
 
 
@@ -103,29 +106,38 @@ def shown(metric: str, value: float | None) -> str:
 
 
 def summary_table(systems: list[str]) -> str:
-    """A line for each system, data set, preset and metric: median and range over all seeds, and what is published."""
+    """A line for each system, kind of run and metric: median and range over all seeds, and what is published."""
 
-    def kind(run: dict[str, Any]) -> tuple[str, str, int]:
-        return run["data_set"], run["preset"], run["steps"]
+    def kind(run: dict[str, Any]) -> tuple[str, str, int, str, str]:
+        return run["data_set"], run["preset"], run["steps"], run["precision"], flags_but_seed(run["command"])
 
     rows = []
     for system in systems:
-        for (data_set, preset, steps), group in groupby(sorted(results_of(system), key=kind), key=kind):
+        for (data_set, preset, steps, precision, _), group in groupby(sorted(results_of(system), key=kind), key=kind):
             runs = list(group)
             minutes = f"{statistics.median(run['minutes'] for run in runs):.0f}"
             for metric in METRICS[system]:
                 values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
+                seeds = {run["seed"] for run in runs if metric in run["metrics"]}
                 if not values:
                     continue
                 published, source = PUBLISHED.get((system, data_set, metric), (None, ""))
                 spread = f"{shown(metric, min(values))} to {shown(metric, max(values))}" if len(values) > 1 else ""
                 rows.append(
-                    [f"[{system}](code/{system}/README.md)", data_set, preset, f"{steps:,}", str(len(values))]
+                    [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}", str(len(seeds))]
                     + [metric.replace("_", " "), shown(metric, statistics.median(values)), spread]
                     + [f"{shown(metric, published)} ({source})" if source else "", minutes]
                 )
-    header = ["system", "data", "preset", "steps", "seeds", "metric", "median", "range", "published", "minutes a run"]
+    header = ["system", "data", "preset", "precision", "steps", "seeds", "metric", "median", "range", "published"]
+    header += ["minutes a run"]
     return markdown(header, rows) if rows else "No finished runs yet.\n"
+
+
+def flags_but_seed(command: str) -> str:
+    """What a run's first command line says besides the seed: runs that differ in it are of different kinds."""
+    words = shlex.split(command.split(" && ")[0].replace("=", " "))
+    pairs = zip(["", *words], words)
+    return shlex.join(word for before, word in pairs if "--seed" not in (before, word))
 
 
 def runs_table(system: str) -> str:

@@ -18,11 +18,17 @@ def test_a_readme_without_the_marks_is_refused_and_not_overwritten(tmp_path):
         make_report.with_table(readme, "| a table |\n")
 
 
-def test_the_summary_counts_every_seed(monkeypatch):
-    runs = [
-        {"data_set": "mnist", "preset": "paper", "steps": 5000, "minutes": 40.0, "metrics": {"accuracy": accuracy}}
-        for accuracy in (0.9, 0.96, 0.95)
-    ]
+def test_the_summary_counts_every_seed_and_keeps_runs_of_other_kinds_apart(monkeypatch):
+    def run(seed, accuracy, precision="float32", flags="--preset paper", **more):
+        command = f"python code/infogan/train_mnist.py {flags} --seed {seed}"
+        kind = {"data_set": "mnist", "preset": "paper", "steps": 5000, "precision": precision, "command": command}
+        return {**kind, "seed": seed, "minutes": 40.0, "metrics": {"accuracy": accuracy}}
+
+    runs = [run(seed, accuracy) for seed, accuracy in ((1, 0.9), (2, 0.96), (3, 0.95))]
+    runs += [run(1, 0.5, precision="mixed_bfloat16"), run(2, 0.4, flags="--preset paper --lr_g 0.1"), run(3, 0.95)]
     monkeypatch.setattr(make_report, "results_of", lambda system: runs)
-    (row,) = make_report.summary_table(["infogan"]).splitlines()[2:]
-    assert "| 3 | accuracy | 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) | 40 |" in row
+    rows = make_report.summary_table(["infogan"]).splitlines()[2:]
+    assert len(rows) == 3
+    (row,) = (row for row in rows if "| float32 | 5,000 | 3 | accuracy |" in row)
+    assert "| 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) | 40 |" in row
+    assert sum("| 1 | accuracy |" in row for row in rows) == 2

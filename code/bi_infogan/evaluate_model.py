@@ -59,6 +59,8 @@ def main() -> None:
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "bi_infogan", Config, chosen)
+    mappable = bool(config.categorical_sizes) or not chosen.map_encodings
+    flags.require(mappable, f"--map_encodings: {model_dir} has no categorical code")
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     data = None
@@ -76,11 +78,12 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.warn_of_other_data(model_dir, data.sha256)
+        run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
 
     classifier = None
     if wanted - {"generate", "reconstruct"}:
-        classifier = evaluation.classifier(networks, config, data, output_dir)
+        by_hand = model_dir / evaluation.ENCODINGS  # what is written here goes to output_dir, beside published weights
+        classifier = evaluation.classifier(networks, config, data, model_dir if by_hand.exists() else output_dir)
     if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, data, classifier)
         trained_models.write_numbers(numbers, output_dir, step)

@@ -16,6 +16,7 @@ from shared.code_mapping import UNMATCHED
 from shared.datasets import mnist
 from shared.flags import UserError, require
 
+ENCODINGS = "encodings.txt"
 BATCH = 1000
 GENERATED = 10_000  # images for the bound
 DIGITS = 10
@@ -60,9 +61,9 @@ def classifier(networks: Networks, config: Config, data: mnist.Mnist, folder: Pa
     train = categories(networks, data.train_images)
     maps = [code_mapping.match(train[:, k], data.train_labels, n) for k, n in enumerate(config.categorical_sizes)]
     # A copy of what was written here tells a file that a person wrote or changed.
-    path, copy = folder / "encodings.txt", folder / ".encodings_mapped.txt"
+    path, copy = folder / ENCODINGS, folder / ".encodings_mapped.txt"
     text = "".join(f"{encodings_line(mapping)}\n" for mapping in maps)
-    if path.exists() and not (copy.exists() and copy.read_bytes() == path.read_bytes()):
+    if path.exists() and not (path.is_file() and copy.exists() and copy.read_bytes() == path.read_bytes()):
         maps = read_encodings(path, config)
         print(f"Category of each digit: {path}, kept as written by hand", file=sys.stderr)
     else:

@@ -22,12 +22,14 @@ def main() -> None:
 
     flags.import_tensorflow()
     from bi_infogan import evaluation, training
+    from bi_infogan.networks import build_networks
     from shared import trained_models
     from shared.training_run import TrainingRun
 
     folder = folder or run_folders.start("bi_infogan", "mnist", config, config.log_dir or LOG_DIR, data.sha256)
     with TrainingRun(folder, config, data.sha256) as run:
-        networks = training.train(config, split, run)
+        trained = training.train(config, split, run)
+        networks = trained_models.in_float32(trained, build_networks, config)
         classifier = evaluation.classifier(networks, config, data, folder)
         numbers = evaluation.evaluate(networks, config, data, classifier)
         trained_models.write_numbers(numbers, folder, run.step)

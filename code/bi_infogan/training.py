@@ -98,7 +98,7 @@ def train(config: Config, data: mnist.Split, run: TrainingRun) -> Networks:
 
     Args:
         config: settings.
-        data: more training images than a batch; validation images, which samples are picked from, may be none.
+        data: a batch of training images or more; validation images, which samples are picked from, may be none.
         run: an open run folder.
     Returns:
         The trained networks.

@@ -43,7 +43,7 @@ class Flags:
     reconstruct: bool = False
     """Held-out images above their reconstructions."""
     probe_epochs: int | None = None
-    """Cuts each probe and predictor short, whose own epochs take hours on sprites; such numbers are not kept."""
+    """Cuts each probe and predictor short, whose own epochs take hours on sprites; what such give is not kept."""
     json: bool = False
     """Print the numbers of --classify and --predict as one JSON object, and nothing else, on standard output."""
     record: bool = False
@@ -56,7 +56,7 @@ def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained cycle-consistent VAE.", use_underscores=True)
     known = ("style_transfer", "interpolate", "classify", "predict", "reconstruct", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
-    wanted |= {"classify", "predict"} if chosen.json and not wanted & {"classify", "predict"} else set()
+    wanted |= {"classify", "predict"} if chosen.json and not wanted else set()
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
     epochs = chosen.probe_epochs
     flags.require(epochs is None or epochs >= 1, f"--probe_epochs: expected 1 or more; got {epochs}")
@@ -80,9 +80,10 @@ def main() -> None:
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / config.data_set)
     # Of a run the step tells the weights; published ones may be another run's today, of as many steps.
-    earlier = earlier_numbers(model_dir, step) if output_dir == model_dir else {}
+    earlier = evaluation.earlier_numbers(model_dir, step) if output_dir == model_dir else {}
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
-    run_folders.warn_of_other_data(model_dir, data.sha256)
+    own_data = run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
+    kept = whole and own_data
     label = {"sprites": evaluation.labelled_sprites, "mnist": evaluation.labelled_mnist}[config.data_set]
     labelled = label(data)
 
@@ -91,16 +92,19 @@ def main() -> None:
         numbers |= evaluation.leak(networks, config, labelled)
     if "classify" in wanted:
         numbers |= evaluation.classify(networks, config, labelled, epochs)
-        if whole:  # now, as what comes next may take hours
+        if kept:  # now, as what comes next may take hours
             trained_models.write_numbers(earlier | numbers, output_dir, step)
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
         numbers |= errors
-        drawn |= pictures.predictions(networks, *predictors, evaluation.held_out(labelled, config.seed, 8))
-    if numbers and whole:
+        if whole:
+            drawn |= pictures.predictions(networks, *predictors, evaluation.held_out(labelled, config.seed, 8))
+    if numbers and kept:
         trained_models.write_numbers(earlier | numbers, output_dir, step)
-    if numbers:
-        print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+    if chosen.json:
+        print(json.dumps(numbers))
+    elif numbers:
+        print(evaluation.report(numbers))
     if chosen.record or chosen.publish:
         trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
     if chosen.publish:
@@ -119,15 +123,6 @@ def main() -> None:
     for name, picture in drawn.items():
         image_grids.save(picture, output_dir / "samples" / f"{name}.png")
         print(output_dir / "samples" / f"{name}.png", file=sys.stderr)
-
-
-def earlier_numbers(run_folder: Path, step: int) -> dict[str, float]:
-    """What evaluation.json of a run has of this step's weights; nothing where it is of another step, or damaged."""
-    try:
-        numbers = json.loads((run_folder / "evaluation.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return numbers if numbers.pop("step", None) == step else {}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 Source: spec_to_unspec_analysis.ipynb and unspec_to_spec_analysis.ipynb of the sprites program, and those of probes.py.
 """
 
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -85,7 +87,7 @@ def encode_all(networks: Networks, images: np.ndarray) -> Codes:
     return Codes(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
-def leak(networks: Networks, config: Config, labelled: Labelled) -> dict[str, float | str]:
+def leak(networks: Networks, config: Config, labelled: Labelled) -> dict[str, float]:
     """How well z, and s, tell identity, by a probe of seconds that every training ends with.
 
     The quick protocol: dense 256, 256 with batch norm, batches of 256, 10 epochs, on images that the networks were
@@ -163,9 +165,18 @@ def chance(labels: np.ndarray) -> float:
     return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
 
+def earlier_numbers(run_folder: Path, step: int) -> dict[str, float]:
+    """What evaluation.json of a run has of this step's weights; nothing where it is of another step, or damaged."""
+    try:
+        numbers = json.loads((run_folder / "evaluation.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return numbers if isinstance(numbers, dict) and numbers.pop("step", None) == step else {}
+
+
 def report(numbers: dict) -> str:
     """The numbers as a person reads them."""
-    lines = [f"{name:32s} {value:.4f}" for name, value in numbers.items() if name != "step"]
+    lines = [f"{name:38s} {value:.4f}" for name, value in numbers.items()]
     if "quick_z_accuracy" in numbers:
         z, s, none = (numbers[f"quick_{name}"] for name in ("z_accuracy", "s_accuracy", "chance"))
         lines.append(f"z's leak: identity is told from z {z:.2%}, from s {s:.2%}, by chance {none:.2%} (quick probe)")

@@ -28,14 +28,17 @@ def main() -> None:
 
     flags.import_tensorflow()
     from cycle_vae import evaluation, training
+    from cycle_vae.networks import build_networks
     from shared import trained_models
     from shared.training_run import TrainingRun
 
     folder = folder or run_folders.start("cycle_vae", "mnist", config, config.log_dir or LOG_DIR, data.sha256)
     with TrainingRun(folder, config, data.sha256) as run:
-        networks = training.train(config, paired, run)
+        trained = training.train(config, paired, run)
+        networks = trained_models.in_float32(trained, build_networks, config)
         numbers = evaluation.leak(networks, config, evaluation.labelled_mnist(data))
-        trained_models.write_numbers(numbers, folder, run.step)
+        earlier = evaluation.earlier_numbers(folder, run.step)  # where nothing was left to train
+        trained_models.write_numbers(earlier | numbers, folder, run.step)
     print(evaluation.report(numbers))
     print(f"Pictures and log: {folder}")
 

@@ -125,7 +125,7 @@ def train(config: Config, data: PairedImages, run: TrainingRun) -> Networks:
 
     Args:
         config: settings.
-        data: more pairs than a batch, of images of config.image_size.
+        data: a batch of pairs or more, of images of config.image_size.
         run: an open run folder.
     Returns:
         The trained networks.
@@ -146,10 +146,10 @@ def train(config: Config, data: PairedImages, run: TrainingRun) -> Networks:
 
         scalars = train_step(networks, optimizers, batch, noise, config)
 
-        add_to_curves(curves, epoch, scalars, steps_per_epoch)
+        add_to_curves(curves, tf.constant(epoch), scalars, steps_per_epoch)  # a number would be traced anew
         run.log(scalars)
         if (step + 1) % steps_per_epoch == 0:
-            run.tensorboard_scalars(dict(zip(CURVES, curves[epoch].numpy())))
+            run.tensorboard_scalars({f"epoch/{name}": mean for name, mean in zip(CURVES, curves[epoch].numpy())})
             image_grids.save(pictures.loss_plot(curves[: epoch + 1].numpy(), CURVES), run.folder / "loss_plot.png")
         if pictures_are_due(step, last, steps_per_epoch, config):
             for name, picture in pictures.grids(networks, config, data).items():

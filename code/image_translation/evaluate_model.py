@@ -82,10 +82,10 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.warn_of_other_data(model_dir, data.sha256)
+        run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
 
     if wanted & {"evaluate", "json", "record", "publish"}:
-        is_published = (model_dir / "weights.npz").is_file()
+        is_published = run_folders.is_published(model_dir)
         judge_dir = require_judge(PUBLISHED_JUDGE if is_published else model_dir / "judge")
         judge = classifier.load(judge_dir)
         numbers = evaluation.evaluate(networks, config, data, judge)

@@ -31,6 +31,7 @@ def main() -> None:
 
     flags.import_tensorflow()
     from image_translation import classifier, evaluation, training
+    from image_translation.networks import build_networks
     from shared import trained_models
     from shared.training_run import TrainingRun
 
@@ -41,7 +42,8 @@ def main() -> None:
         folder = run_folders.start("image_translation", "mnist", config, config.log_dir or LOG_DIR, data.sha256)
         shutil.copytree(judge_folder, folder / "judge")  # whatever happens to the other, this run has one judge
     with TrainingRun(folder, config, data.sha256) as run:
-        networks = training.train(config, data, run, judge)
+        trained = training.train(config, data, run, judge)
+        networks = trained_models.in_float32(trained, build_networks, config)
         step = trained_models.fill(networks[:2], folder)  # the best
         numbers = evaluation.evaluate(networks, config, data, judge)
         trained_models.write_numbers(numbers, folder, step)

@@ -70,12 +70,12 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.warn_of_other_data(model_dir, data.sha256)
+        run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
         numbers = evaluation.evaluate(networks, config, data)
         trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         if chosen.record or chosen.publish:
-            metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound")}
+            metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
         if chosen.publish:
             published = SYSTEM_DIR / "pretrained" / config.preset

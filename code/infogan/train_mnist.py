@@ -21,12 +21,14 @@ def main() -> None:
 
     flags.import_tensorflow()
     from infogan import evaluation, training
+    from infogan.networks import build_networks
     from shared import trained_models
     from shared.training_run import TrainingRun
 
     folder = folder or run_folders.start("infogan", "mnist", config, config.log_dir or LOG_DIR, data.sha256)
     with TrainingRun(folder, config, data.sha256) as run:
-        networks = training.train(config, data.train_images, run)
+        trained = training.train(config, data.train_images, run)
+        networks = trained_models.in_float32(trained, build_networks, config)
         numbers = evaluation.evaluate(networks, config, data)
         trained_models.write_numbers(numbers, folder, run.step)
     print(evaluation.report(numbers))

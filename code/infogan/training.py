@@ -124,7 +124,7 @@ def train(config: Config, images: np.ndarray, run: TrainingRun) -> Networks:
 
     Args:
         config: settings.
-        images: uint8 [number, size, size], more than a batch.
+        images: uint8 [number, size, size], a batch or more.
         run: an open run folder.
     Returns:
         The trained networks.

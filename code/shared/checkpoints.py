@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from shared.flags import UserError
@@ -32,7 +33,7 @@ def save(folder: Path, step: int, keep: int, **objects) -> Path:
         keep: checkpoints to keep, this one included; at least 1.
         objects: by name, what tf.train.Checkpoint can track.
     Raises:
-        UserError: the disk is full or cannot be written; earlier checkpoints are untouched.
+        UserError: a weight is not finite, or the disk is full or cannot be written; earlier ones are untouched.
     """
     partial, complete = folder / f".partial_{step:08d}", folder / f"step_{step:08d}"
     try:
@@ -45,9 +46,14 @@ def save(folder: Path, step: int, keep: int, **objects) -> Path:
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2))
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():  # reading compares every tensor's checksum
-            reader.get_tensor(name)
+            tensor = np.asarray(reader.get_tensor(name))
+            if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+                raise UserError(f"{name.split('/.')[0]} is not finite after step {step}: earlier checkpoints are kept")
         shutil.rmtree(complete, ignore_errors=True)
         partial.rename(complete)
+    except UserError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = str(error).splitlines()[0]

@@ -29,7 +29,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         )
         if training:
             count = tf.cast(tf.reduce_prod(tf.shape(images)[:3]), variance.dtype)
-            variance *= (count - 1) / count  # the kernel's is the unbiased one; Keras's and the originals' is not
+            # The kernel's is the unbiased one, as TF1 kept it of convolutions alone; Keras keeps the batch's own.
+            variance *= (count - 1) / count
             self.moving_mean.assign(self.moving_mean + (1 - self.momentum) * (mean - self.moving_mean))
             self.moving_variance.assign(self.moving_variance + (1 - self.momentum) * (variance - self.moving_variance))
         return tf.reshape(outputs, [-1, inputs.shape[-1]]) if is_vector else outputs

@@ -30,7 +30,9 @@ def save(path: Path, networks: Iterable[keras.Model]) -> None:
             in_range = np.abs(value).max(initial=0) <= np.finfo(np.float16).max  # a moving variance may not be
             arrays[name] = value.astype(np.float16 if in_range else np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **arrays)
+    partial = path.with_name(f".{path.name}")  # a full disk must not cost what was published before
+    np.savez_compressed(partial, **arrays)
+    partial.replace(path)
 
 
 def load(path: Path, networks: Iterable[keras.Model]) -> None:

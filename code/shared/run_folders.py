@@ -82,6 +82,7 @@ def parse_flags(
         folder = Path(seen.resume) if seen.resume else newest(seen.log_dir)
         if folder is None:
             raise UserError(f"--resume: no run with a checkpoint under {seen.log_dir}")
+        require(not is_published(folder), f"--resume: {folder} holds published weights, which cannot be resumed")
         default = saved_config(folder, system, type(default))
     config = tyro.cli(type(default), args=arguments, default=default, description=description, use_underscores=True)
     config.check()
@@ -183,9 +184,15 @@ def find_model(model_dir: Path | None, log_dir: Path, published: Path) -> Path:
     return folder
 
 
+def is_published(folder: Path) -> bool:
+    """Whether a model folder holds published weights, and not a run."""
+    return (folder / "weights.npz").exists()
+
+
 def require_checkpoint(folder: Path) -> None:
     """Raises UserError where the folder has nothing to record: it is no run's, or no step of it was saved."""
-    require(any(folder.glob("checkpoints/step_*")), f"--record, --publish: {folder} is no run with a checkpoint")
+    saved = any(folder.glob("checkpoints/step_*")) and not is_published(folder)
+    require(saved, f"--record, --publish: {folder} is no run with a checkpoint")
 
 
 def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], chosen: EvaluationFlags) -> ConfigT:
@@ -205,10 +212,17 @@ def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], c
     )
 
 
-def warn_of_other_data(folder: Path, data_sha256: str) -> None:
-    """Says so where a model is measured on other data than it was trained on."""
-    if settings(folder).get("data_sha256") != data_sha256:
+def is_own_data(folder: Path, data_sha256: str, recorded: bool) -> bool:
+    """Whether a model is measured on the data it was trained on; says so where it is not.
+
+    Raises:
+        UserError: it is not, and the numbers are to be `recorded` as those of its own data.
+    """
+    own = settings(folder)["data_sha256"] == data_sha256
+    if not own:
+        require(not recorded, f"--record, --publish: {folder} was trained on other data")
         print(f"warning: {folder} was trained on other data than it is measured on", file=sys.stderr)
+    return own
 
 
 def saved_config(folder: Path, system: str, config_class: type[ConfigT]) -> ConfigT:

@@ -3,19 +3,21 @@
 A model folder is a run's (settings.json, checkpoints/) or holds published weights (settings.json, weights.npz).
 """
 
+import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 
 from shared import checkpoints, published_weights, run_folders, training_run
-from shared.flags import UserError, require
+from shared.flags import ConfigT, UserError, require
 
 
 def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = None) -> int:
-    """Fills the networks, a NamedTuple, from a model folder.
+    """Fills the networks from a model folder.
 
     Args:
         iteration: step of the checkpoint wanted; default: the best, where the run keeps it in best/, else the newest
@@ -25,7 +27,7 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
     Raises:
         UserError: no such checkpoint, a damaged one, or one of other networks.
     """
-    if (folder / "weights.npz").exists():
+    if run_folders.is_published(folder):
         settings = run_folders.settings(folder)
         require("steps" in settings, f"{folder} is not a folder of published weights: settings.json has no steps")
         steps = settings["steps"]
@@ -44,9 +46,20 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
     return found.step
 
 
+NetworksT = TypeVar("NetworksT", bound=Sequence[keras.Model])
+
+
+def in_float32(trained: NetworksT, build_networks: Callable[[ConfigT], NetworksT], config: ConfigT) -> NetworksT:
+    """The trained networks as evaluation takes them: built to compute in float32, whatever they were trained in."""
+    networks = build_networks(dataclasses.replace(config, precision="float32"))
+    for network, other in zip(networks, trained):
+        network.set_weights(other.get_weights())
+    return networks
+
+
 def output_dir(folder: Path, log_dir: Path) -> Path:
     """Where the pictures and numbers of a model go: beside a run's own, or under log_dir for published weights."""
-    return log_dir / f"published_{folder.name}" if (folder / "weights.npz").exists() else folder
+    return log_dir / f"published_{folder.resolve().name}" if run_folders.is_published(folder) else folder
 
 
 def write_numbers(numbers: dict, folder: Path, step: int) -> None:
@@ -65,7 +78,7 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
         "preset": settings["config"].get("preset", "default"),
         "seed": settings["config"]["seed"],
         "steps": step,
-        "minutes": round(training_run.minutes(run_folder), 1),
+        "minutes": round(training_run.minutes(run_folder, step), 1),
         "commit": ", ".join(dict.fromkeys(session["commit"] for session in sessions)),
         "command": " && ".join(session["command"] for session in sessions),
         "precision": settings["config"]["precision"],
@@ -78,12 +91,17 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
 
 
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
-    """Writes the networks' weights and the run's settings as a folder that `fill` takes."""
+    """Writes the networks' weights and the run's settings as a folder that `fill` takes.
+
+    Raises:
+        UserError: the run is one on unverified data.
+    """
     settings = run_folders.settings(run_folder)
+    require(not settings["config"]["unverified_data"], "--publish: trained on unverified data; only --record is for it")
     published_weights.save(pretrained / "weights.npz", networks)
     own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's
     settings["config"] |= dict.fromkeys(own_folders)
-    (pretrained / "settings.json").write_text(json.dumps({"steps": step} | settings, indent=2) + "\n")
+    _replace(pretrained / "settings.json", json.dumps({"steps": step} | settings, indent=2) + "\n")
 
 
 def _replace(path: Path, text: str) -> None:

@@ -82,7 +82,7 @@ class TrainingRun:
         checkpoints.restore(found, minutes=self._minutes, **objects)
         self.step = found.step
         self._forget_lines_after(found.step)
-        self.say(f"Going on from step {self.step}.")
+        self.say(f"Going on with {self.folder} from step {self.step}.")
 
     def steps(self, last: int) -> Iterator[int]:
         """Yields the 0-based number of each step to do, up to `last` in all, behind a progress bar.
@@ -98,7 +98,9 @@ class TrainingRun:
         minutes_before, started = self.minutes, time.monotonic()
         bar = tqdm(total=last, initial=self.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
         saved = self.step
-        if 0 < self.step < last:
+        if self.step >= last:
+            self.say(f"Nothing to train: {last} steps were planned. To go further, add: --max_steps")
+        elif self.step or self._config.resume is not None:  # killed before its first save, a run goes on from 0
             run_folders.record_session(self.folder, self.step)
         try:
             while self.step < last and self._signal is None:
@@ -218,9 +220,10 @@ class TrainingRun:
         return [line for line in lines if line.endswith("}\n")]  # a kill may have cut the last one
 
 
-def minutes(folder: Path) -> float:
-    """Minutes of training that the newest checkpoint of a run took."""
-    found = checkpoints.find(folder / "checkpoints")
+def minutes(folder: Path, step: int) -> float:
+    """Minutes of training that the checkpoint of a run's step took."""
+    best = (folder / "best" / f"step_{step:08d}").exists()
+    found = checkpoints.find(folder / ("best" if best else "checkpoints"), step)
     if found is None:
         raise UserError(f"{folder} has no checkpoint yet")
     variable = tf.Variable(tf.zeros([], tf.float64))

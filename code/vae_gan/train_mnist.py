@@ -23,10 +23,12 @@ def main() -> None:
     from shared import trained_models
     from shared.training_run import TrainingRun
     from vae_gan import evaluation, training
+    from vae_gan.networks import build_networks
 
     folder = folder or run_folders.start("vae_gan", "mnist", config, config.log_dir or LOG_DIR, found.sha256)
     with TrainingRun(folder, config, found.sha256) as run:
-        networks = training.train(config, found, run)
+        trained = training.train(config, found, run)
+        networks = trained_models.in_float32(trained, build_networks, config)
         numbers = evaluation.evaluate(networks, config, found)
         trained_models.write_numbers(numbers, folder, run.step)
     print(evaluation.report(numbers))

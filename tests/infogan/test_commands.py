@@ -226,7 +226,7 @@ def test_resume_without_a_folder_goes_on_with_the_newest_run_to_the_given_step(f
     status, output, complaint = finished.resumed
     lines = complaint.splitlines()
     assert status == 0 and output.splitlines()[-1] == f"Pictures and log: {finished.run}"
-    assert lines[0] == "Going on from step 2."
+    assert lines[0] == f"Going on with {finished.run} from step 2."
     assert steps_in(lines) == [3, 4]
     assert logged_steps(finished.run) == [1, 2, 3, 4]
     assert list((finished.cwd / "runs").iterdir()) == [finished.run]
@@ -249,7 +249,7 @@ def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(interrupted):
 
 def test_what_sigterm_saved_is_gone_on_with(interrupted):
     saved = interrupted.saved_at_termination
-    assert interrupted.killed_lines[0] == f"Going on from step {saved}."
+    assert interrupted.killed_lines[0] == f"Going on with {interrupted.run} from step {saved}."
     assert steps_in(interrupted.killed_lines)[:2] == [saved + 1, saved + 2]
 
 
@@ -258,7 +258,7 @@ def test_a_kill_loses_at_most_one_save_interval_and_the_run_goes_on(interrupted)
     saved = interrupted.saved_at_kill
     assert saved >= steps_in(interrupted.killed_lines)[1] - 1
     assert interrupted.gone_on == 0
-    assert interrupted.gone_on_lines[0] == f"Going on from step {saved}."
+    assert interrupted.gone_on_lines[0] == f"Going on with {interrupted.run} from step {saved}."
     assert steps_in(interrupted.gone_on_lines) == [saved + 1, saved + 2]
 
 

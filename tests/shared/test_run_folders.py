@@ -335,10 +335,22 @@ def test_a_model_is_evaluated_in_float32_on_the_runs_own_data_unless_other_data_
 
 def test_measuring_on_other_data_than_the_runs_is_said(log_dir, capsys):
     folder = start(log_dir)
-    run_folders.warn_of_other_data(folder, "abc")
+    assert run_folders.is_own_data(folder, "abc", recorded=True)
     assert capsys.readouterr().err == ""
-    run_folders.warn_of_other_data(folder, "abd")
+    assert not run_folders.is_own_data(folder, "abd", recorded=False)
     assert capsys.readouterr().err == f"warning: {folder} was trained on other data than it is measured on\n"
+    with pytest.raises(UserError, match=f"--record, --publish: {folder} was trained on other data"):
+        run_folders.is_own_data(folder, "abd", recorded=True)
+
+
+def test_published_weights_are_neither_resumed_nor_recorded(log_dir):
+    folder = start(log_dir)
+    (folder / "weights.npz").touch()
+    (folder / "checkpoints" / "step_00000001").mkdir(parents=True)  # as an older version's --resume left it
+    with pytest.raises(UserError, match=f"--resume: {folder} holds published weights"):
+        parse(log_dir, f"--resume {folder}")
+    with pytest.raises(UserError, match=f"{folder} is no run with a checkpoint"):
+        run_folders.require_checkpoint(folder)
 
 
 def test_only_a_run_with_a_checkpoint_can_be_published(log_dir):

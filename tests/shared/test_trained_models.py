@@ -170,7 +170,7 @@ def test_a_recorded_result_says_what_gave_it(tmp_path):
     trained_models.record({"accuracy": 0.9}, folder, 4, results)
     (entry,) = json.loads(results.read_text())
     minutes = entry.pop("minutes")
-    assert minutes == round(training_run.minutes(folder), 1)
+    assert minutes == round(training_run.minutes(folder, 4), 1)
     assert entry == {
         "system": "infogan",
         "data_set": "mnist",

@@ -226,7 +226,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_training_goes_on_from_the_
     assert logged_steps(folder) == [1, 2, 3, 4, 5]
     printed = capsys.readouterr().err
     assert f"warning: passed over a damaged checkpoint: {folder / 'checkpoints' / 'step_00000004'}: " in printed
-    assert "Going on from step 2." in printed
+    assert f"Going on with {folder} from step 2." in printed
 
 
 def test_where_every_checkpoint_is_damaged_nothing_starts_from_zero_and_nothing_is_written(folder):
@@ -279,16 +279,17 @@ def test_minutes_add_up_over_sessions_and_leave_out_what_was_between(folder):
         return (time.monotonic() - started) / 60
 
     with pytest.raises(UserError, match=f"{folder} has no checkpoint yet"):
-        training_run.minutes(folder)
+        training_run.minutes(folder, 3)
     first = session(3)
-    assert 3 * 0.05 / 60 <= training_run.minutes(folder) <= first
-    after_first = training_run.minutes(folder)
+    assert 3 * 0.05 / 60 <= training_run.minutes(folder, 3) <= first
+    after_first = training_run.minutes(folder, 3)
     time.sleep(0.5)
     with TrainingRun(folder, RunFlags(), SHA256) as run:
         run.track(total=tf.Variable(1))
         assert run.minutes == after_first
     second = session(7)
-    assert after_first + 4 * 0.05 / 60 <= training_run.minutes(folder) <= after_first + second
+    assert after_first + 4 * 0.05 / 60 <= training_run.minutes(folder, 7) <= after_first + second
+    assert training_run.minutes(folder, 6) < training_run.minutes(folder, 7)
 
 
 # NaN and infinity
@@ -324,6 +325,19 @@ def test_a_nan_before_the_first_checkpoint_says_that_there_is_none(folder):
     ):
         train(folder, 9, losses={1: math.nan})
     assert saved_steps(folder) == []
+
+
+def test_a_weight_that_is_not_finite_after_the_update_that_is_saved_is_not_saved(folder):
+    """The losses are those of the weights before the update."""
+    weight = tf.Variable(1.0)
+    with TrainingRun(folder, RunFlags(save_every=2), SHA256) as run:
+        run.track(weight=weight)
+        with pytest.raises(UserError, match="^weight is not finite after step 4: earlier checkpoints are kept$"):
+            for step in run.steps(9):
+                weight.assign(math.inf if step == 3 else 2.0)
+                run.log({"loss": tf.constant(0.5)})
+    assert saved_steps(folder) == [2]
+    assert not list((folder / "checkpoints").glob(".partial_*"))
 
 
 # A full disk

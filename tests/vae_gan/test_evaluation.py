@@ -250,7 +250,7 @@ def test_a_run_keeps_its_architecture_and_ends_with_its_numbers(run_folder):
 def test_a_run_goes_on_without_its_flags_being_typed_again(run_folder, log_dir, monkeypatch, characters, capsys):
     (characters / "architecture.json").write_text(architecture(z_dim=6))  # changed since: the run keeps its own
     command(monkeypatch, train_cns, "--resume", run_folder, "--max_steps", 3)
-    assert "Going on from step 2" in capsys.readouterr().err
+    assert "from step 2." in capsys.readouterr().err
     with pytest.raises(SystemExit):
         command(monkeypatch, train_cns, "--resume", run_folder, "--architecture", characters / "architecture.json")
     assert "--resume: these settings are not the run's: --architecture" in capsys.readouterr().err
