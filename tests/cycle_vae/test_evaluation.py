@@ -272,6 +272,37 @@ def test_numbers_of_another_step_are_not_kept(run_of_its_own, sprites_dir, monke
     assert evaluated(run_of_its_own) == {"step": 1, "z_accuracy": 0.25}
 
 
+def test_numbers_outlive_a_resume_that_has_nothing_to_train(run_of_its_own, sprites_dir, monkeypatch):
+    monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
+    where = ["--data_dir", sprites_dir]
+    command(monkeypatch, evaluate_model, "--classify", "--model_dir", run_of_its_own, *where)
+    command(monkeypatch, train_sprites, "--resume", run_of_its_own, *where)
+    assert evaluated(run_of_its_own).keys() == LEAK | {"step", "z_accuracy"}
+
+
+def test_json_beside_pictures_trains_no_probe(run_of_its_own, sprites_dir, monkeypatch, capsys):
+    monkeypatch.delattr(evaluation, "classify")
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
+    command(monkeypatch, evaluate_model, "--reconstruct", "--json", *where)
+    assert json.loads(capsys.readouterr().out) == {}
+
+
+def test_numbers_on_other_data_are_printed_and_neither_kept_nor_recorded(
+    run_of_its_own, sprites_dir, monkeypatch, capsys
+):
+    monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
+    settings = json.loads((run_of_its_own / "settings.json").read_text())
+    (run_of_its_own / "settings.json").write_text(json.dumps(settings | {"data_sha256": "of other data"}))
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
+    before = evaluated(run_of_its_own)
+    command(monkeypatch, evaluate_model, "--classify", "--json", *where)
+    assert json.loads(capsys.readouterr().out) == {"z_accuracy": 0.25}
+    assert evaluated(run_of_its_own) == before
+    with pytest.raises(SystemExit):
+        command(monkeypatch, evaluate_model, "--record", *where)
+    assert f"{run_of_its_own} was trained on other data" in capsys.readouterr().err
+
+
 def test_numbers_of_shortened_probes_are_printed_and_not_kept(run_of_its_own, sprites_dir, monkeypatch, capsys):
     monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": 0.25})
     where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]

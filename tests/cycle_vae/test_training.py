@@ -203,9 +203,10 @@ class Sessions:
             run_folders.start("cycle_vae", "sprites", config, folder / name, "the data's hash")
             for name in ("unbroken", "broken")
         )
-        before = training.train_step.experimental_get_tracing_count()
+        traced = (training.train_step, training.add_to_curves)
+        before = [function.experimental_get_tracing_count() for function in traced]
         built.train(config, self.unbroken)
-        self.traces = training.train_step.experimental_get_tracing_count() - before
+        self.traces = [function.experimental_get_tracing_count() - n for function, n in zip(traced, before)]
         for stop_after in (4, 6, None):
             built.train(config, self.broken, stop_after)
         step = training.train_step
@@ -270,8 +271,8 @@ def test_tensorboard_shows_the_curves_and_the_grids(sessions):
     assert steps["reconstruction_error"][-1] == 9
 
 
-def test_a_run_traces_its_step_once(sessions):
-    assert sessions.traces == 1
+def test_a_run_traces_its_step_and_its_curves_once(sessions):
+    assert sessions.traces == [1, 1]
 
 
 def test_pictures_are_due_after_the_first_epoch_each_tenth_from_it_and_the_last_step():

@@ -234,3 +234,24 @@ def test_evaluation_does_not_change_the_run_it_evaluates(tmp_path):
     trained_models.fill(build(), folder)
     trained_models.record({"accuracy": np.float64(0.5)}, folder, 4, tmp_path / "results.json")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_was_trained_on_unverified_data_is_not_published(tmp_path):
+    folder = train(tmp_path / "log_dir", config=Config(seed=4, save_every=1, unverified_data=True))
+    with pytest.raises(UserError, match="--publish: trained on unverified data"):
+        publish(folder, tmp_path / "pretrained")
+    assert not (tmp_path / "pretrained").exists()
+
+
+def test_networks_trained_in_bfloat16_are_measured_in_float32_with_the_same_weights():
+    seen = []
+
+    def build_networks(config):
+        seen.append(config)
+        return build()
+
+    trained = build()
+    fill_with(trained, 3)
+    measured = trained_models.in_float32(trained, build_networks, Config(seed=7, precision="mixed_bfloat16"))
+    assert values(measured) == {3.0} and measured.generator is not trained.generator
+    assert seen == [Config(seed=7, precision="float32")]
