@@ -165,7 +165,7 @@ def architecture(system: str, data_set: str, presets: Iterable[str]) -> str:
         for network in build_networks(config):
             text += f"\n### {network.name}: {network.count_params():,} parameters\n\n"
             text += markdown(["layer", "details", "output", "parameters"], map(operation_row, network.operations))
-    text += "\n## Hyper-parameters\n\nThe defaults are the original's, except where the text says otherwise.\n\n"
+    text += "\n## Hyper-parameters\n\nWhat the original has otherwise, the system's README says.\n\n"
     fields = [field for field in dataclasses.fields(module.Config) if field.name not in RUN_FLAGS]
     rows = [[f"`--{field.name}`", *(str(getattr(c, field.name)) for c in configs.values())] for field in fields]
     return text + markdown(["flag", *configs], rows)

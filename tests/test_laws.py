@@ -26,6 +26,7 @@ def modules(folder):
 
 
 SYSTEMS = [name for name in folders(CODE) if name != "shared"]
+SCRIPTS = [path for path in modules(CODE) if path.parent.name in SYSTEMS and "__main__" in path.read_text()]
 
 
 def test_there_are_systems_or_the_laws_below_would_hold_for_nothing():
@@ -118,6 +119,13 @@ def test_a_system_and_shared_work_with_all_else_deleted(system, tmp_path, import
     for path in (tmp_path / "code" / system).glob("*.py"):
         module = imported_afresh(f"{system}.{path.stem}", tmp_path / "code")
         assert module.__file__ == str(path)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(CODE)))
+def test_every_command_helps_from_another_folder(script, tmp_path):
+    process = python(script, "--help", cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "usage:" in process.stdout and list(tmp_path.iterdir()) == []
 
 
 def test_flags_run_folders_and_data_are_there_without_tensorflow():

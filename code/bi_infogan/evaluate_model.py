@@ -86,8 +86,8 @@ def main() -> None:
         classifier = evaluation.classifier(networks, config, data, model_dir if by_hand.exists() else output_dir)
     if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, data, classifier)
-        trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")

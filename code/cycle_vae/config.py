@@ -4,6 +4,7 @@ Source: train_512_64_in.py of the sprites program; main.py of the authors' MNIST
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -19,6 +20,9 @@ class Config(RunFlags):
 
     data_set: Annotated[DataSet, tyro.conf.Fixed, tyro.conf.Suppress] = "sprites"
     """Which of the two programs this is; the script decides."""
+    data_dir: Path | None = None
+    """The data. Sprites: a folder that make_sprites.py wrote; digits: a folder of MNIST's files, or an .npz file.
+    Default: the user's cache; digits are downloaded, sprites made by make_sprites.py."""
     style_dim: int = 512
     """Length of z, the unspecified code: pose, style."""
     class_dim: int = 64

@@ -18,6 +18,7 @@ from cycle_vae.pairs import scale_to_unit
 from cycle_vae.probes import Codes, stratified_split
 from shared.datasets.mnist import Mnist
 from shared.datasets.sprites import Sprites, split
+from shared.flags import require
 
 BATCH = 500
 S_FROM_Z, Z_FROM_S = (256, 128), (128, 256)  # units between the two codes
@@ -73,7 +74,11 @@ def held_out(labelled: Labelled, seed: int, number: int) -> np.ndarray:
         labelled: what to choose from.
         seed: of the choice.
         number: of images.
+    Raises:
+        UserError: there are not as many.
     """
+    found = np.count_nonzero(labelled.held_out)
+    require(found >= number, f"a picture needs {number} images that nothing was trained on; the data has {found}")
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(labelled.held_out))
     _, firsts = np.unique(labelled.identities[rows], return_index=True)
     order = np.concatenate([np.sort(firsts), np.setdiff1d(np.arange(len(rows)), firsts)])

@@ -18,6 +18,7 @@ def main() -> None:
     # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
     presets = {"default": PRESETS["mnist"]}
     config, folder = run_folders.parse_flags("cycle_vae", presets, LOG_DIR, "Trains the cycle-consistent VAE on MNIST.")
+    flags.require(config.data_set == "mnist", f"--resume: {folder} is a run of train_{config.data_set}.py")
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
     size = mnist.IMAGE_SHAPE[0]
     flags.require(

@@ -18,6 +18,7 @@ def main() -> None:
     # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
     presets = {"default": PRESETS["sprites"]}
     config, folder = run_folders.parse_flags("cycle_vae", presets, LOG_DIR, "Trains the cycle-consistent VAE.")
+    flags.require(config.data_set == "sprites", f"--resume: {folder} is a run of train_{config.data_set}.py")
     data = sprites.load(config.data_dir, unverified=config.unverified_data)
     size = data.frames.shape[2:4]
     flags.require(

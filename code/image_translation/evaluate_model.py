@@ -89,8 +89,8 @@ def main() -> None:
         judge_dir = require_judge(PUBLISHED_JUDGE if is_published else model_dir / "judge")
         judge = classifier.load(judge_dir)
         numbers = evaluation.evaluate(networks, config, data, judge)
-        trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("encoder_accuracy", "generator_accuracy", "judge_accuracy")}
             trained = checkpoints.find(model_dir / "checkpoints").step  # the run's length; the best may be earlier

@@ -72,8 +72,8 @@ def main() -> None:
     if data is not None:
         run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
         numbers = evaluation.evaluate(networks, config, data)
-        trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")

@@ -89,8 +89,8 @@ def main() -> None:
 
     if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, found)
-        trained_models.write_numbers(numbers, output_dir, step)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
+        trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
         if chosen.publish:

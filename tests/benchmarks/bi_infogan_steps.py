@@ -12,12 +12,14 @@ from bi_infogan.config import PRESETS
 from bi_infogan.networks import build_networks, code_sizes, original_normal, original_normal_1x1
 from shared import latent_codes
 from shared.datasets import batches, mnist
+from shared.flags import require
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [55_000, 28, 28], dtype=np.uint8)
 
 
 def prepared(preset: str, precision: str, batch_size: int):
     """A config, and what train_step takes at a given step."""
+    require(preset in PRESETS, f"--preset: expected one of {', '.join(PRESETS)}; got {preset}")
     config = dataclasses.replace(PRESETS[preset], precision=precision, batch_size=batch_size)
     networks = build_networks(config)
     optimizers = training.build_optimizers(networks, config)

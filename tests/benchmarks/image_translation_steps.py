@@ -12,6 +12,7 @@ from image_translation.config import PRESETS
 from image_translation.networks import build_networks, code_sizes, original_normal, original_normal_1x1
 from shared import latent_codes
 from shared.datasets import mnist
+from shared.flags import require
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [55_000, 28, 28], dtype=np.uint8)
 DIGITS = np.arange(55_000, dtype=np.uint8) % 10
@@ -20,6 +21,7 @@ BEGUN = 500  # steps: half of each batch is labelled, and every loss has its wei
 
 def prepared(preset: str, precision: str, batch_size: int):
     """A config, and what train_step takes at a given step."""
+    require(preset in PRESETS, f"--preset: expected one of {', '.join(PRESETS)}; got {preset}")
     config = dataclasses.replace(PRESETS[preset], precision=precision, batch_size=batch_size)
     networks = build_networks(config)
     optimizers = training.build_optimizers(networks, config)

@@ -51,6 +51,7 @@ class Flags:
 def main() -> None:
     started = time.perf_counter()
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
+    flags.require(chosen.threads >= 0, f"--threads: expected 0 or more; got {chosen.threads}")
     flags.import_tensorflow()
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from shared import latent_codes
-from shared.flags import UserError
+from shared.flags import UserError, require
 from vae_gan import losses, training
 from vae_gan.config import PRESETS
 from vae_gan.data import scale_to_symmetric
@@ -19,6 +19,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, [20_000, 32, 32, 1], dtype=np
 
 def prepared(preset: str, precision: str, batch_size: int):
     """A config, and what train_step takes at a given step."""
+    require(preset in PRESETS, f"--preset: expected one of {', '.join(PRESETS)}; got {preset}")
     config = dataclasses.replace(PRESETS[preset], precision=precision, batch_size=batch_size)
     networks = build_networks(config)
     optimizer = training.build_optimizer(networks, config)

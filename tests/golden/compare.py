@@ -111,6 +111,7 @@ def _relative_each(golden: np.ndarray, ours: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     flags.require(len(sys.argv) > 1, "usage: compare.py FILE.npz ...")
+    flags.import_tensorflow()
     exceeded = False
     for path in sys.argv[1:]:
         try:
@@ -121,7 +122,11 @@ def main() -> None:
             raise UserError(f"{path} is not a golden file: {error}") from None
         flags.require(system in ADAPTERS, f"{path}: unknown system {system}; known are {', '.join(ADAPTERS)}")
         print(f"{path}: {system}")
-        for difference in compare(golden, importlib.import_module(ADAPTERS[system]).numbers(golden)):
+        try:
+            differences = compare(golden, importlib.import_module(ADAPTERS[system]).numbers(golden))
+        except KeyError as error:
+            raise UserError(f"{path} is not a golden file of {system}: it lacks {error}") from None
+        for difference in differences:
             bound = f"bound {difference.bound:.0e}" if difference.bound else "printed only"
             verdict = "EXCEEDED" if difference.exceeded else ""
             print(f"  {difference.quantity:40s} {difference.relative:9.2e}  {bound:14s}{verdict}")

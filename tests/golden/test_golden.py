@@ -188,3 +188,12 @@ def test_an_unknown_system_exits_2_and_lists_the_known_ones(tmp_path):
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.startswith(f"compare.py: {path}: unknown system stylegan; known are infogan, ")
     assert process.stderr.count("\n") == 1
+
+
+def test_a_golden_file_that_lacks_a_number_is_named_and_is_no_exceeded_bound(monkeypatch, tmp_path, capsys):
+    golden = dict(golden_and_ours(INFOGAN)[0])
+    del golden["loss_history"]
+    np.savez(tmp_path / "cut.npz", **golden)
+    assert status_of(tmp_path / "cut.npz", monkeypatch) == 2
+    complaint = capsys.readouterr().err
+    assert f"{tmp_path / 'cut.npz'} is not a golden file of infogan: it lacks 'loss_history'" in complaint
