@@ -63,6 +63,8 @@ def main() -> None:
     flags.require(mappable, f"--map_encodings: {model_dir} has no categorical code")
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    if chosen.publish:
+        run_folders.require_publishable(model_dir, PUBLISHED)
     data = None
     if wanted - {"generate"}:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)

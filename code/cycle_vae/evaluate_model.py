@@ -68,6 +68,8 @@ def main() -> None:
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    if chosen.publish:
+        run_folders.require_publishable(model_dir, PUBLISHED / config.data_set)
     load = {"sprites": sprites.load, "mnist": mnist.load}[config.data_set]
     data = load(config.data_dir, unverified=config.unverified_data)
 

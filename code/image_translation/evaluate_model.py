@@ -60,6 +60,8 @@ def main() -> None:
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
     start_digit, end_digit = chosen.start_digit, chosen.end_digit
+    recorded = chosen.record or chosen.publish
+    flags.require(chosen.iteration is None or not recorded, "--record, --publish: leave out --iteration")
     if chosen.interpolate:
         start_digit, end_digit = digit("start_digit", start_digit), digit("end_digit", end_digit)
 
@@ -67,6 +69,8 @@ def main() -> None:
     config = run_folders.config_to_evaluate(model_dir, "image_translation", Config, chosen)
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    if chosen.publish:
+        run_folders.require_publishable(model_dir, PUBLISHED)
     data = None
     if wanted - {"generate"}:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)

@@ -129,7 +129,7 @@ def train(config: Config, data: mnist.Mnist, run: TrainingRun, judge: keras.Mode
 
     Args:
         config: settings.
-        data: more unlabelled training images than a batch, and test images to measure on.
+        data: a batch of unlabelled training images or more, and test images to measure on.
         run: an open run folder.
         judge: says which digit a generated image shows.
     Returns:

@@ -56,6 +56,9 @@ def main() -> None:
     config = run_folders.config_to_evaluate(model_dir, "infogan", Config, chosen)
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    published = SYSTEM_DIR / "pretrained" / config.preset
+    if chosen.publish:
+        run_folders.require_publishable(model_dir, published)
     data = None
     if chosen.evaluate or chosen.json or chosen.record or chosen.publish:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)
@@ -78,7 +81,6 @@ def main() -> None:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
         if chosen.publish:
-            published = SYSTEM_DIR / "pretrained" / config.preset
             trained_models.publish(networks, model_dir, step, published)
             trained_models.fill(networks, published)  # rounded: what a fresh clone measures may differ by an image
             trained_models.write_numbers(evaluation.evaluate(networks, config, data), published, step)

@@ -195,6 +195,12 @@ def require_checkpoint(folder: Path) -> None:
     require(saved, f"--record, --publish: {folder} is no run with a checkpoint")
 
 
+def require_publishable(run_folder: Path, published: Path) -> None:
+    """Raises UserError where a run's weights must not take the place of the published ones: theirs is other data."""
+    same = not published.is_dir() or settings(published)["data_sha256"] == settings(run_folder)["data_sha256"]
+    require(same, f"--publish: {run_folder} was trained on other data than {published}")
+
+
 def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], chosen: EvaluationFlags) -> ConfigT:
     """The settings of a model, as evaluation takes them: on the run's own data unless other data is named.
 
@@ -246,6 +252,8 @@ def command() -> str:
         is_folder = before in MACHINE_FLAGS or (before == "--resume" and not word.startswith("-"))
         if word.startswith("--resume="):
             words.append("--resume")
+        elif before == "--architecture":  # which file it was tells runs apart, where it lay does not
+            words.append(Path(word).name)
         elif not is_folder and word not in MACHINE_FLAGS and not word.startswith(MACHINE_FLAGS_WITH_VALUE):
             words.append(word)
         before = "" if is_folder else word

@@ -34,9 +34,12 @@ def fill(networks: Sequence[keras.Model], folder: Path, iteration: int | None = 
         require(iteration in (None, steps), f"{folder} holds the weights of step {steps} only")
         published_weights.load(folder / "weights.npz", networks)
         return steps
-    best = folder / "best"
-    in_best = iteration is None or (best / f"step_{iteration:08d}").exists()
-    found = checkpoints.find(best, iteration) if in_best else None
+    best, found = folder / "best", None
+    if iteration is None or (best / f"step_{iteration:08d}").exists():
+        try:
+            found = checkpoints.find(best, iteration)
+        except UserError as damage:
+            print(f"warning: passed over the best weights: {damage}", file=sys.stderr)
     found = found or checkpoints.find(folder / "checkpoints", iteration)
     if found is None:
         raise UserError(f"{folder} has no checkpoint yet")
@@ -91,13 +94,8 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
 
 
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
-    """Writes the networks' weights and the run's settings as a folder that `fill` takes.
-
-    Raises:
-        UserError: the run is one on unverified data.
-    """
+    """Writes the networks' weights and the run's settings as a folder that `fill` takes."""
     settings = run_folders.settings(run_folder)
-    require(not settings["config"]["unverified_data"], "--publish: trained on unverified data; only --record is for it")
     published_weights.save(pretrained / "weights.npz", networks)
     own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's
     settings["config"] |= dict.fromkeys(own_folders)

@@ -99,7 +99,8 @@ class TrainingRun:
         bar = tqdm(total=last, initial=self.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
         saved = self.step
         if self.step >= last:
-            self.say(f"Nothing to train: {last} steps were planned. To go further, add: --max_steps")
+            further = ". To go further, add: --max_steps" if self._config.max_steps == last else ""
+            self.say(f"Nothing to train: {last} steps were planned{further}")
         elif self.step or self._config.resume is not None:  # killed before its first save, a run goes on from 0
             run_folders.record_session(self.folder, self.step)
         try:
@@ -222,8 +223,7 @@ class TrainingRun:
 
 def minutes(folder: Path, step: int) -> float:
     """Minutes of training that the checkpoint of a run's step took."""
-    best = (folder / "best" / f"step_{step:08d}").exists()
-    found = checkpoints.find(folder / ("best" if best else "checkpoints"), step)
+    found = checkpoints.find(folder / "checkpoints", step)
     if found is None:
         raise UserError(f"{folder} has no checkpoint yet")
     variable = tf.Variable(tf.zeros([], tf.float64))

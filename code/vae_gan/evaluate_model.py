@@ -65,6 +65,8 @@ def main() -> None:
     config = run_folders.config_to_evaluate(model_dir, "vae_gan", Config, chosen)
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    if chosen.publish:
+        run_folders.require_publishable(model_dir, PUBLISHED / data_set)
     without = wanted & {"arithmetic", "interpolate", "reconstruct", "embed"}
     has_encoder = architecture_of(config).mode == "VAE-GAN"
     flags.require(has_encoder or not without, f"{model_dir} is a DC-GAN, without encoder: leave out {listed(without)}")

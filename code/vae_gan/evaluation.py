@@ -166,7 +166,7 @@ def read_arithmetic(path: Path, names: Sequence[str]) -> list[tuple[int, int, in
         UserError: the file cannot be read, a line is not such a one, or a name is not in the data.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--arithmetic: {path} cannot be read: {error}") from error
     positions = {name: number for number, name in reversed(list(enumerate(names)))}  # of equal names the first

@@ -139,7 +139,7 @@ def train(config: Config, data: Data, run: TrainingRun) -> Networks:
 
     Args:
         config: settings.
-        data: more training images than a batch, of the architecture's size.
+        data: a batch of training images or more, of the architecture's size.
         run: an open run folder.
     Returns:
         The trained networks.

@@ -151,6 +151,17 @@ def test_a_files_name_that_is_not_utf8_is_read_as_text_that_can_be_written(tmp_p
     assert cns.read(tmp_path, SHAPE).names == (r"caf\udce9",)
 
 
+def test_pictures_that_grey_levels_would_misread_are_named_and_an_opaque_alpha_is_none(tmp_path):
+    side = SHAPE[:2]
+    Image.fromarray(np.full([*side, 4], 255, np.uint8)).save(tmp_path / "opaque.png")
+    assert cns.read(tmp_path, SHAPE).images.min() == 255
+    Image.fromarray(np.full(side, 40_000, np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.zeros([*side, 4], np.uint8)).save(tmp_path / "clear.png")
+    with pytest.raises(UserError) as error:
+        cns.read(tmp_path, SHAPE)
+    assert "clear.png is transparent in places; deep.png has more than 8 bits a channel" in str(error.value)
+
+
 def test_unreadable_and_wrongly_sized_files_are_named_with_what_was_expected(tmp_path):
     picture(tmp_path / "good.png")
     picture(tmp_path / "large.png", size=(20, 30))

@@ -343,6 +343,22 @@ def test_measuring_on_other_data_than_the_runs_is_said(log_dir, capsys):
         run_folders.is_own_data(folder, "abd", recorded=True)
 
 
+def test_what_was_trained_on_other_data_does_not_replace_what_is_published(log_dir, tmp_path):
+    run, published = start(log_dir), tmp_path / "pretrained"
+    run_folders.require_publishable(run, published)
+    shutil.copytree(run, published)
+    run_folders.require_publishable(run, published)
+    settings = json.loads((published / "settings.json").read_text())
+    (published / "settings.json").write_text(json.dumps(settings | {"data_sha256": "another"}))
+    with pytest.raises(UserError, match=f"--publish: {run} was trained on other data than {published}"):
+        run_folders.require_publishable(run, published)
+
+
+def test_a_recorded_command_names_the_architecture_file_without_its_folder(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train_cns.py", "--architecture", "/home/me/small.json", "--seed", "3"])
+    assert run_folders.command() == "python train_cns.py --architecture small.json --seed 3"
+
+
 def test_published_weights_are_neither_resumed_nor_recorded(log_dir):
     folder = start(log_dir)
     (folder / "weights.npz").touch()

@@ -236,13 +236,6 @@ def test_evaluation_does_not_change_the_run_it_evaluates(tmp_path):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_what_was_trained_on_unverified_data_is_not_published(tmp_path):
-    folder = train(tmp_path / "log_dir", config=Config(seed=4, save_every=1, unverified_data=True))
-    with pytest.raises(UserError, match="--publish: trained on unverified data"):
-        publish(folder, tmp_path / "pretrained")
-    assert not (tmp_path / "pretrained").exists()
-
-
 def test_networks_trained_in_bfloat16_are_measured_in_float32_with_the_same_weights():
     seen = []
 
@@ -255,3 +248,20 @@ def test_networks_trained_in_bfloat16_are_measured_in_float32_with_the_same_weig
     measured = trained_models.in_float32(trained, build_networks, Config(seed=7, precision="mixed_bfloat16"))
     assert values(measured) == {3.0} and measured.generator is not trained.generator
     assert seen == [Config(seed=7, precision="float32")]
+
+
+def test_damaged_best_weights_are_named_and_the_newest_taken(tmp_path, capsys):
+    folder = train(tmp_path)
+    networks = build()
+    fill_with(networks, 9)
+    checkpoints.save(folder / "best", 4, keep=1, networks=networks)
+    (folder / "best" / "step_00000004" / "manifest.json").write_text("")
+    assert trained_models.fill(networks, folder) == 4 and values(networks) == {4.0}
+    assert "warning: passed over the best weights: no good checkpoint: " in capsys.readouterr().err
+
+
+def test_minutes_are_the_runs_where_its_best_step_is_its_newest(tmp_path):
+    folder = train(tmp_path / "log_dir")
+    checkpoints.save(folder / "best", 4, keep=1, networks=build())
+    trained_models.record({"accuracy": 0.9}, folder, 4, tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text())[0]["steps"] == 4

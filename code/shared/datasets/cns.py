@@ -207,7 +207,11 @@ def _read_folder(folder: Path, shape: tuple[int, int, int]) -> Characters:
     for path in paths:
         try:
             with Image.open(path) as picture:
-                if picture.size == (width, height):
+                if picture.mode.startswith(("I", "F")):
+                    faults.append(f"{path.name} has more than 8 bits a channel")
+                elif picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+                    faults.append(f"{path.name} is transparent in places")
+                elif picture.size == (width, height):
                     image = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
                     images.append(image.reshape(shape))
                 else:
