@@ -80,7 +80,7 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
+        run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
 
     classifier = None
     if wanted - {"generate", "reconstruct"}:

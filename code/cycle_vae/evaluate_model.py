@@ -84,7 +84,7 @@ def main() -> None:
     # Of a run the step tells the weights; published ones may be another run's today, of as many steps.
     earlier = evaluation.earlier_numbers(model_dir, step) if output_dir == model_dir else {}
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
-    own_data = run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
+    own_data = run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
     kept = whole and own_data
     label = {"sprites": evaluation.labelled_sprites, "mnist": evaluation.labelled_mnist}[config.data_set]
     labelled = label(data)

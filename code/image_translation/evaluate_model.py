@@ -67,7 +67,7 @@ def main() -> None:
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "image_translation", Config, chosen)
-    if chosen.record or chosen.publish:
+    if recorded:
         run_folders.require_checkpoint(model_dir)
     if chosen.publish:
         run_folders.require_publishable(model_dir, PUBLISHED)
@@ -86,7 +86,7 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
+        run_folders.check_data(model_dir, data.sha256, recorded)
 
     if wanted & {"evaluate", "json", "record", "publish"}:
         is_published = run_folders.is_published(model_dir)
@@ -95,7 +95,7 @@ def main() -> None:
         numbers = evaluation.evaluate(networks, config, data, judge)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         trained_models.write_numbers(numbers, output_dir, step)
-        if chosen.record or chosen.publish:
+        if recorded:
             metrics = {name: numbers[name] for name in ("encoder_accuracy", "generator_accuracy", "judge_accuracy")}
             trained = checkpoints.find(model_dir / "checkpoints").step  # the run's length; the best may be earlier
             trained_models.record(metrics | {"best_step": step}, model_dir, trained, SYSTEM_DIR / "results.json")

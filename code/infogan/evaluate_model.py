@@ -73,7 +73,7 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.is_own_data(model_dir, data.sha256, chosen.record or chosen.publish)
+        run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
         numbers = evaluation.evaluate(networks, config, data)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         trained_models.write_numbers(numbers, output_dir, step)

@@ -218,7 +218,7 @@ def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], c
     )
 
 
-def is_own_data(folder: Path, data_sha256: str, recorded: bool) -> bool:
+def check_data(folder: Path, data_sha256: str, recorded: bool) -> bool:
     """Whether a model is measured on the data it was trained on; says so where it is not.
 
     Raises:

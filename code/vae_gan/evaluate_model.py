@@ -87,7 +87,7 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / data_set)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if found is not None:
-        run_folders.is_own_data(model_dir, found.sha256, chosen.record or chosen.publish)
+        run_folders.check_data(model_dir, found.sha256, chosen.record or chosen.publish)
 
     if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, found)

@@ -335,12 +335,12 @@ def test_a_model_is_evaluated_in_float32_on_the_runs_own_data_unless_other_data_
 
 def test_measuring_on_other_data_than_the_runs_is_said(log_dir, capsys):
     folder = start(log_dir)
-    assert run_folders.is_own_data(folder, "abc", recorded=True)
+    assert run_folders.check_data(folder, "abc", recorded=True)
     assert capsys.readouterr().err == ""
-    assert not run_folders.is_own_data(folder, "abd", recorded=False)
+    assert not run_folders.check_data(folder, "abd", recorded=False)
     assert capsys.readouterr().err == f"warning: {folder} was trained on other data than it is measured on\n"
     with pytest.raises(UserError, match=f"--record, --publish: {folder} was trained on other data"):
-        run_folders.is_own_data(folder, "abd", recorded=True)
+        run_folders.check_data(folder, "abd", recorded=True)
 
 
 def test_what_was_trained_on_other_data_does_not_replace_what_is_published(log_dir, tmp_path):
