@@ -1,6 +1,5 @@
 """Pictures of characters: drawn from a font, written, read back, split, and what is wrong with a folder, named."""
 
-
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
