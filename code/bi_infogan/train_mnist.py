@@ -6,7 +6,7 @@ from pathlib import Path
 SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
-from bi_infogan.config import PRESETS
+from bi_infogan.config import OPERATIONS_AT_ONCE, PRESETS
 from shared import flags, run_folders
 from shared.datasets import batches, mnist
 
@@ -20,7 +20,7 @@ def main() -> None:
     split = mnist.split(data, config.validation)
     batches.steps_per_epoch(len(split.train_images), config.batch_size)  # refuses a batch larger than the data
 
-    flags.import_tensorflow()
+    flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from bi_infogan import evaluation, training
     from bi_infogan.networks import build_networks
     from shared import trained_models

@@ -11,6 +11,8 @@ import tyro
 
 from shared.flags import RunFlags, require
 
+OPERATIONS_AT_ONCE = 2  # share the cores in training, faster than one at a time: tests/benchmarks/NOTES.md
+
 DataSet = Literal["sprites", "mnist"]
 
 

@@ -7,7 +7,7 @@ SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from cycle_vae import pairs
-from cycle_vae.config import PRESETS
+from cycle_vae.config import OPERATIONS_AT_ONCE, PRESETS
 from shared import flags, run_folders
 from shared.datasets import sprites
 
@@ -29,7 +29,7 @@ def main() -> None:
     paired = pairs.of_sprites(data, train_characters, config.seed)
     pairs.steps_per_epoch(paired, config.batch_size)  # refuses a batch larger than the data
 
-    flags.import_tensorflow()
+    flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from cycle_vae import evaluation, training
     from cycle_vae.networks import build_networks
     from shared import trained_models

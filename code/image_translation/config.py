@@ -9,6 +9,8 @@ from typing import Literal
 
 from shared.flags import RunFlags, require
 
+OPERATIONS_AT_ONCE = 2  # share the cores in training, faster than one at a time: tests/benchmarks/NOTES.md
+
 Activation = Literal["elu", "relu", "lrelu"]
 DIGITS = 10  # classes of the categorical code: category k is to be digit k
 

@@ -8,7 +8,7 @@ SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from image_translation import labelled_images
-from image_translation.config import PRESETS, WITHOUT_EFFECT, require_judge
+from image_translation.config import OPERATIONS_AT_ONCE, PRESETS, WITHOUT_EFFECT, require_judge
 from shared import flags, run_folders
 from shared.datasets import batches, mnist
 
@@ -29,7 +29,7 @@ def main() -> None:
     batches.steps_per_epoch(len(digits) - len(labelled), config.batch_size)  # refuses a batch larger than the data
     judge_folder = require_judge(folder / "judge" if folder else config.judge or PUBLISHED_JUDGE)
 
-    flags.import_tensorflow()
+    flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from image_translation import classifier, evaluation, training
     from image_translation.networks import build_networks
     from shared import trained_models

@@ -7,6 +7,8 @@ import tyro
 
 from shared.flags import RunFlags, require
 
+OPERATIONS_AT_ONCE = 1  # has all cores in training; two at a time are no faster: tests/benchmarks/NOTES.md
+
 
 @dataclasses.dataclass(frozen=True)
 class Config(RunFlags):

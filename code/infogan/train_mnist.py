@@ -6,7 +6,7 @@ from pathlib import Path
 SYSTEM_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(SYSTEM_DIR.parent))
 
-from infogan.config import PRESETS
+from infogan.config import OPERATIONS_AT_ONCE, PRESETS
 from shared import flags, run_folders
 from shared.datasets import batches, mnist
 
@@ -19,7 +19,7 @@ def main() -> None:
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
     batches.steps_per_epoch(len(data.train_images), config.batch_size)  # refuses a batch larger than the data
 
-    flags.import_tensorflow()
+    flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from infogan import evaluation, training
     from infogan.networks import build_networks
     from shared import trained_models

@@ -123,7 +123,8 @@ def this_session() -> dict:
     return {
         "command": command(),
         "commit": commit(),
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": flags.cores(),
+        "threads_an_operation": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("tensorflow", "keras", "tensorflow-probability", "numpy")},
     }

@@ -10,6 +10,8 @@ from shared.flags import RunFlags, require
 from vae_gan import architecture
 from vae_gan.architecture import Architecture
 
+OPERATIONS_AT_ONCE = 1  # has all cores in training; two at a time are no faster: tests/benchmarks/NOTES.md
+
 # On the command line a file; in the config its content, so that a run keeps what it was built of.
 FromFile = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,

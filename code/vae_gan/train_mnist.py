@@ -8,7 +8,7 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 
 from shared import flags, run_folders
 from vae_gan import data
-from vae_gan.config import PRESETS, with_architecture
+from vae_gan.config import OPERATIONS_AT_ONCE, PRESETS, with_architecture
 
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 
@@ -19,7 +19,7 @@ def main() -> None:
     config = with_architecture(config)
     found = data.load("mnist", config)
 
-    flags.import_tensorflow()
+    flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from shared import trained_models
     from shared.training_run import TrainingRun
     from vae_gan import evaluation, training

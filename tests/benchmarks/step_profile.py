@@ -41,7 +41,8 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
-    flags.import_tensorflow()
+    config = importlib.import_module(f"{chosen.system}.config")
+    flags.import_tensorflow(config.OPERATIONS_AT_ONCE if chosen.of == "ours" else 1)
     import tensorflow as tf
 
     steps = importlib.import_module(f"{chosen.system}_steps")

@@ -1,18 +1,21 @@
 """How long a training step takes: `python tests/benchmarks/step_time.py --system infogan --against naive`.
 
-`naive` is a plain port of the same step, written beside this file with stock Keras layers, optimizers and noise. The
-two alternate in one process, so that the ratio of their times holds on a noisy machine.
+`naive` is a plain port of the same step, written beside this file with stock Keras layers, optimizers and noise. Each
+has a process of its own, with the threads that its training would have; they take turns, so that the ratio of their
+times holds on a noisy machine.
 """
 
 import dataclasses
 import importlib
 import json
+import multiprocessing
+import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -41,43 +44,26 @@ class Flags:
     batch_size: int = 128
     """Images a step."""
     threads: int = 0
-    """TensorFlow's threads within an operation; 0: one a core."""
+    """TensorFlow's threads within an operation of our step; 0: as in training. The naive one has one a core."""
     json: bool = False
     """Print one JSON object and nothing else."""
-    only_first_step: bool = False
-    """Measure only the time to the first step and the peak memory, as JSON; the script runs itself so."""
 
 
 def main() -> None:
     started = time.perf_counter()
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
     flags.require(chosen.threads >= 0, f"--threads: expected 0 or more; got {chosen.threads}")
-    flags.import_tensorflow()
-    import tensorflow as tf
 
-    if chosen.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
-    steps = importlib.import_module(f"{chosen.system}_steps")
-    ours = steps.ours(chosen.preset, chosen.precision, chosen.batch_size)
-    if chosen.only_first_step:
-        ours()
-        first = time.perf_counter() - started
-        for _ in range(3):
-            ours()
-        peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"first_step_s": first, "peak_memory_mb": peak_memory}))
-        return
-
-    contestants = {"step": ours}
+    processes = {"step": process(first_step, chosen, "step")}
+    first_step_s = time.perf_counter() - started
     if chosen.against == "naive":
-        contestants["naive"] = steps.naive(chosen.preset, chosen.batch_size)
-    contestants["peak"] = matrix_product()
-    times = alternate(contestants)
-    own = [sys.executable, __file__, *sys.argv[1:], "--only_first_step"]
-    alone = json.loads(subprocess.run(own, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        processes["naive"] = process(first_step, chosen, "naive")
+    processes["peak"] = process(first_step, chosen, "peak")
+    times = alternate({name: lambda pool=pool: pool.submit(turn).result() for name, pool in processes.items()})
+    peak_memory_mb = processes["step"].submit(peak_memory).result()
 
     step_ms = 1000 * statistics.median(times["step"])
-    gflop = flops(steps.concrete_step(chosen.preset, chosen.precision, chosen.batch_size)) / 1e9
+    gflop = processes["step"].submit(gflop_of_step, chosen).result()  # last: it builds the networks again
     peak = 2 * PEAK_SIZE**3 / 1e9 / min(times["peak"])
     numbers = {
         "system": chosen.system,
@@ -89,7 +75,8 @@ def main() -> None:
         "gflop_per_step": gflop,
         "peak_gflops": peak,
         "share_of_peak": gflop / step_ms * 1000 / peak,
-        **alone,
+        "first_step_s": first_step_s,
+        "peak_memory_mb": peak_memory_mb,
     }
     if "naive" in times:
         ratios = [ours / naive for ours, naive in zip(times["step"], times["naive"])]
@@ -101,19 +88,59 @@ def main() -> None:
             print(f"{name:16s} {value:.3f}" if isinstance(value, float) else f"{name:16s} {value}")
 
 
-def alternate(contestants: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Seconds a call, one figure a round for each contestant; they take turns, after a warm-up of each."""
-    for call in contestants.values():
-        call()
-        call()
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
-        for name, call in contestants.items():
-            started = time.perf_counter()
-            for _ in range(STEPS_A_ROUND):
-                call()
-            times[name].append((time.perf_counter() - started) / STEPS_A_ROUND)
-    return times
+def alternate(turns: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """What each call returned, one figure a round; the first round, a warm-up, is left out."""
+    times: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(1 + ROUNDS):
+        for name, take_turn in turns.items():
+            times[name].append(take_turn())
+    return {name: figures[1:] for name, figures in times.items()}
+
+
+def process(task: Callable, *arguments) -> ProcessPoolExecutor:
+    """A new process that has done this task and waits for others."""
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    pool.submit(task, *arguments).result()
+    return pool
+
+
+# What follows runs in the contestants' processes.
+step: Callable[[], object]  # one call is one step, waited for; first_step sets it
+
+
+def first_step(chosen: Flags, role: str) -> None:
+    """Sets the process up for our step, the naive one or the matrix product that measures the peak, and calls it."""
+    global step
+    steps, config = f"{chosen.system}_steps", importlib.import_module(f"{chosen.system}.config")
+    if role == "step" and chosen.threads:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(chosen.threads)
+    flags.import_tensorflow(config.OPERATIONS_AT_ONCE if role == "step" else 1)
+    if role == "step":
+        step = importlib.import_module(steps).ours(chosen.preset, chosen.precision, chosen.batch_size)
+    elif role == "naive":
+        step = importlib.import_module(steps).naive(chosen.preset, chosen.batch_size)
+    else:
+        step = matrix_product()
+    step()
+
+
+def turn() -> float:
+    """Seconds a step, now."""
+    started = time.perf_counter()
+    for _ in range(STEPS_A_ROUND):
+        step()
+    return (time.perf_counter() - started) / STEPS_A_ROUND
+
+
+def peak_memory() -> float:
+    """Of this process, so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def gflop_of_step(chosen: Flags) -> float:
+    """Floating-point operations of our step, in thousands of millions."""
+    steps = importlib.import_module(f"{chosen.system}_steps")
+    return flops(steps.concrete_step(chosen.preset, chosen.precision, chosen.batch_size)) / 1e9
 
 
 def matrix_product() -> Callable[[], None]:

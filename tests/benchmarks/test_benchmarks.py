@@ -44,12 +44,11 @@ def test_a_convolution_and_each_of_its_gradients_count_alike() -> None:
     assert count(with_gradients, [2, 8, 8, 3], [3, 3, 3, 5]) == 3 * 2 * (2 * 4 * 4) * (3 * 3 * 3 * 5)
 
 
-def test_contestants_take_turns_after_a_warm_up() -> None:
+def test_contestants_take_turns_and_their_first_is_a_warm_up() -> None:
     calls = []
-    times = step_time.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")})
-    assert calls[:4] == ["a", "a", "b", "b"]
-    assert calls[4:] == [*"a" * step_time.STEPS_A_ROUND, *"b" * step_time.STEPS_A_ROUND] * step_time.ROUNDS
-    assert [len(seconds) for seconds in times.values()] == [step_time.ROUNDS] * 2
+    times = step_time.alternate({name: lambda name=name: calls.append(name) or len(calls) for name in "ab"})
+    assert calls == ["a", "b"] * (1 + step_time.ROUNDS)
+    assert times == {"a": [3, 5, 7, 9, 11], "b": [4, 6, 8, 10, 12]}
 
 
 def test_a_profile_is_summed_by_kind_without_what_only_runs_operations(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,3 +162,18 @@ def test_a_mistake_is_answered_at_once_for_these_modules_import_no_tensorflow():
     modules = "shared.flags, shared.run_folders, shared.image_grids, shared.code_mapping, shared.datasets.mnist"
     program = f"import {modules}, sys; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=CODE).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("operations_at_once", "cores", "of_the_user", "threads"),
+    [(1, 4, None, None), (2, 4, None, "2"), (2, 1, None, "1"), (2, 4, "3", "3"), (1, 4, "3", "3")],
+)
+def test_operations_that_run_at_once_share_the_cores_unless_the_user_says_otherwise(
+    operations_at_once, cores, of_the_user, threads, monkeypatch
+):
+    monkeypatch.setattr(flags, "cores", lambda: cores)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", of_the_user or "")  # so that the test's end sets it back
+    if of_the_user is None:
+        monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    flags.import_tensorflow(operations_at_once)
+    assert os.environ.get("TF_NUM_INTRAOP_THREADS") == threads
