@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from cycle_vae.config import Config
-from shared.fused_layers import FusedBatchNormalization
+from shared.fused_layers import FusedBatchNormalization, InstanceNormalization
 from shared.thin_convolutions import ThinConv2D, ThinConv2DTranspose
 
 EPSILON = 1e-5
@@ -44,7 +44,7 @@ def norm(x, config: Config):
     if config.norm == "batch":
         gamma = keras.initializers.RandomNormal(1.0, 0.02)
         return FusedBatchNormalization(momentum=0.9, epsilon=EPSILON, gamma_initializer=gamma)(x)
-    return layers.GroupNormalization(groups=-1, epsilon=EPSILON, center=False, scale=False)(x)
+    return InstanceNormalization(EPSILON)(x)
 
 
 def dense(units: int, **options) -> layers.Layer:
@@ -67,7 +67,8 @@ def transposed_conv(x, filters: int, padding: str, layer=layers.Conv2DTranspose)
 def encoder(config: Config) -> keras.Model:
     image = keras.Input([config.image_size, config.image_size, config.num_channels], name="image")
     first, *others = config.filters
-    x = keras.activations.relu(norm(conv(image, first, layer=ThinConv2D), config))
+    thin = config.num_channels == 1  # of three channels TensorFlow's own layers are faster
+    x = keras.activations.relu(norm(conv(image, first, layer=ThinConv2D if thin else layers.Conv2D), config))
     for filters in others:
         x = keras.activations.relu(norm(conv(x, filters), config))
     x = layers.Flatten()(x)
@@ -84,7 +85,9 @@ def decoder(config: Config) -> keras.Model:
     x = layers.Concatenate()(starts)
     for filters in reversed(hidden):
         x = leaky_relu(norm(transposed_conv(x, filters, "valid"), config))
-    x = transposed_conv(x, config.num_channels, "same", layer=ThinConv2DTranspose)
+    thin = config.num_channels == 1  # as in the encoder
+    layer = ThinConv2DTranspose if thin else layers.Conv2DTranspose
+    x = transposed_conv(x, config.num_channels, "same", layer=layer)
     # Of sprites the image is the last layer's own output, unbounded.
     image = layers.Activation("sigmoid" if config.data_set == "mnist" else "linear", dtype="float32")(x)
     return keras.Model([z, s], image, name="decoder")

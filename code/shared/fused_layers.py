@@ -1,6 +1,6 @@
-"""Batch normalisation and Adam through the single TensorFlow kernels that TF1's own layers ran.
+"""Batch normalisation and Adam through the single TensorFlow kernels that TF1's own layers ran, and instance norm.
 
-Keras 3 composes both from many element-wise operations, which on a CPU cost more memory traffic than the
+Keras 3 composes all three from many element-wise operations, which on a CPU cost more memory traffic than the
 convolutions between them leave room for. Same mathematics; tests/benchmarks holds the figures.
 """
 
@@ -34,6 +34,40 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self.moving_mean.assign(self.moving_mean + (1 - self.momentum) * (mean - self.moving_mean))
             self.moving_variance.assign(self.moving_variance + (1 - self.momentum) * (variance - self.moving_variance))
         return tf.reshape(outputs, [-1, inputs.shape[-1]]) if is_vector else outputs
+
+
+class InstanceNormalization(keras.layers.Layer):
+    """Instance norm without weights, of images [batch, height, width, channels]: mean 0, variance 1 in each channel.
+
+    Keras has it as GroupNormalization(groups=-1, center=False, scale=False), whose gradient takes twice the operations.
+    No kernel of TensorFlow's does it; statistics are float32, as Keras's are.
+    """
+
+    def __init__(self, epsilon: float = 1e-3, **options) -> None:
+        super().__init__(**options)
+        self.epsilon = epsilon
+
+    def call(self, inputs):
+        return tf.cast(_instance_norm(tf.cast(inputs, tf.float32), self.epsilon), self.compute_dtype)
+
+
+def _instance_norm(images, epsilon: float):
+    def mean_of_channel(values):
+        return tf.reduce_mean(values, axis=[1, 2], keepdims=True)
+
+    @tf.custom_gradient
+    def normalise(images):
+        centred = images - mean_of_channel(images)
+        scale = tf.math.rsqrt(mean_of_channel(tf.square(centred)) + epsilon)
+        outputs = centred * scale
+
+        def gradient(upstream):
+            along = outputs * mean_of_channel(upstream * outputs)
+            return scale * (upstream - mean_of_channel(upstream) - along)
+
+        return outputs, gradient
+
+    return normalise(images)
 
 
 class FusedAdam(keras.optimizers.Adam):

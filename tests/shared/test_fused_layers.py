@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.fused_layers import FusedAdam, FusedBatchNormalization
+from shared.fused_layers import FusedAdam, FusedBatchNormalization, InstanceNormalization
 
 SHAPES = [(8, 5), (4, 6, 3, 5)]
 OPTIONS = [
@@ -102,6 +102,30 @@ def test_statistics_move_inside_a_traced_model_of_any_batch_size():
         traced(batch)
         means = 0.5 * means + 0.5 * batch.mean(axis=0)
         np.testing.assert_allclose(model.layers[-1].moving_mean, means, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 0.3])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_instance_norm_and_its_gradient_are_keras_group_norm_of_single_channels(dtype, epsilon):
+    ours = InstanceNormalization(epsilon, dtype=dtype)
+    theirs = keras.layers.GroupNormalization(groups=-1, epsilon=epsilon, center=False, scale=False, dtype=dtype)
+    images = numbers((4, 6, 3, 5))
+    found = outputs_and_gradients(ours, images, training=True)
+    expected = outputs_and_gradients(theirs, images, training=True)
+    assert len(found) == len(expected) == 2 and found[0].dtype == expected[0].dtype
+    bound = 2e-5 if dtype == "float32" else 0.02
+    for a, b in zip(found, expected):
+        a, b = (tf.cast(values, tf.float32).numpy() for values in (a, b))
+        np.testing.assert_allclose(a, b, rtol=bound, atol=bound * np.abs(b).max())
+
+
+def test_instance_norm_traces_for_any_batch_size_and_has_no_weights():
+    inputs = keras.Input([4, 4, 2])
+    model = keras.Model(inputs, InstanceNormalization()(inputs))
+    traced = tf.function(lambda batch: model(batch), input_signature=[tf.TensorSpec([None, 4, 4, 2])])
+    for size in (1, 3):
+        np.testing.assert_allclose(tf.reduce_mean(traced(numbers((size, 4, 4, 2))), [1, 2]), 0, atol=1e-6)
+    assert model.weights == []
 
 
 STEPS = 6
