@@ -90,8 +90,8 @@ def main() -> None:
     labelled = label(data)
 
     numbers, drawn = {}, {}
-    if wanted & {"record", "publish"}:
-        numbers |= evaluation.leak(networks, config, labelled)
+    if wanted & {"classify", "record", "publish"}:
+        numbers |= evaluation.quick_probes(networks, config, labelled, epochs)
     if "classify" in wanted:
         numbers |= evaluation.classify(networks, config, labelled, epochs)
         if kept:  # now, as what comes next may take hours
@@ -100,7 +100,8 @@ def main() -> None:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
         numbers |= errors
         if whole:
-            drawn |= pictures.predictions(networks, *predictors, evaluation.held_out(labelled, config.seed, 8))
+            unseen = evaluation.held_out(evaluation.unseen_by_predictors(labelled), config.seed, 8)
+            drawn |= pictures.predictions(networks, *predictors, unseen)
     if numbers and kept:
         trained_models.write_numbers(earlier | numbers, output_dir, step)
     if chosen.json:
@@ -113,7 +114,7 @@ def main() -> None:
         published = PUBLISHED / config.data_set
         trained_models.publish(networks, model_dir, step, published)
         trained_models.fill(networks, published)  # rounded: the pictures are to be those of a fresh clone
-        of_rounded = evaluation.leak(networks, config, labelled)
+        of_rounded = evaluation.quick_probes(networks, config, labelled)
         trained_models.write_numbers(earlier | numbers | of_rounded, published, step)
 
     if chosen.style_transfer:

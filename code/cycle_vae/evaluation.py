@@ -92,29 +92,39 @@ def encode_all(networks: Networks, images: np.ndarray) -> Codes:
     return Codes(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
-def leak(networks: Networks, config: Config, labelled: Labelled) -> dict[str, float]:
-    """How well z, and s, tell identity, by a probe of seconds that every training ends with.
+def quick_probes(networks: Networks, config: Config, labelled: Labelled, epochs: int | None = None) -> dict[str, float]:
+    """How well z, and s, tell identity and each factor, by probes of seconds that every training ends with.
 
-    The quick protocol: dense 256, 256 with batch norm, batches of 256, 10 epochs, on images that the networks were
-    not trained on, those of MNIST's test set and all frames of the test characters; two thirds train the probe.
+    The quick protocol: dense 256, 256 with batch norm, batches of 256, 10 epochs, or `epochs` if that is less.
+
+    Returns:
+        quick_z_accuracy, quick_s_accuracy and quick_chance: of identity, on images that the networks were not trained
+        on, those of MNIST's test set and all frames of the test characters; two thirds train the probe. Then for each
+        factor <factor>_z, <factor>_s and <factor>_chance, trained on the training characters and tested on the test
+        characters.
     """
-    rows = np.flatnonzero(labelled.held_out)
-    identities = _numbered(labelled.identities[rows])
-    codes = encode_all(networks, labelled.images[rows])
-    found = probes.probe(codes, identities, stratified_split(identities), probes.QUICK, config, "Identity, quick probe")
-    quick = {f"quick_{code}_accuracy": found[f"{code}_accuracy"] for code in ("z", "s")}
-    return {**quick, "quick_chance": chance(identities)}
+    training = probes.cut_short(probes.QUICK, epochs)
+    codes, tests = encode_all(networks, labelled.images), np.flatnonzero(labelled.held_out)
+    identities = _numbered(labelled.identities[tests])
+    of_tests = Codes(*(np.asarray(part)[tests] for part in codes))
+    rows = stratified_split(identities)
+    found = probes.probe(of_tests, identities, rows, training, config, "Identity, quick probe")
+    numbers = {f"quick_{name}": found[name] for name in ("z_accuracy", "s_accuracy", "chance")}
+    for factor, labels in labelled.factors.items():
+        found = probes.probe(codes, labels, (np.flatnonzero(~labelled.held_out), tests), training, config, factor)
+        numbers |= {f"{factor}_{code}": found[f"{code}_accuracy"] for code in ("z", "s")}
+        numbers[f"{factor}_chance"] = found["chance"]
+    return numbers
 
 
 def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int | None) -> dict[str, float]:
-    """The accuracies of all probes.
+    """How well s and z tell identity, by the published protocols, whose probes take much longer.
 
     Returns:
-        s_accuracy and z_accuracy by the protocol whose figures are published for these data, and by the other with
-        another ending. Of sprites that is the course project's, on all images, and _test_identities is on the
+        s_accuracy, z_accuracy and chance by the protocol whose figures are published for these data, and by the other
+        with another ending. Of sprites that is the course project's, on all images, and _test_identities is on the
         characters that the networks were not trained on; of MNIST it is the paper's, trained on the training images
-        and tested on the test images, and _all_images is the course project's. Then for each factor <factor>_s and
-        <factor>_z, with the quick probe, trained on the training characters and tested on the test characters.
+        and tested on the test images, and _all_images is the course project's.
     """
     codes = encode_all(networks, labelled.images)
     identities, held_out = labelled.identities, np.flatnonzero(labelled.held_out)
@@ -125,19 +135,11 @@ def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int
         by_paper = probes.probe(
             codes, identities, (training_images, held_out), training, config, "Identity, test images"
         )
-        numbers = by_paper | {f"{name}_all_images": value for name, value in all_images.items()}
-    else:
-        theirs = Codes(*(np.asarray(part)[held_out] for part in codes))
-        labels = _numbered(identities[held_out])
-        by_paper = probes.probe(theirs, labels, stratified_split(labels), training, config, "Identity, test characters")
-        numbers = all_images | {f"{name}_test_identities": value for name, value in by_paper.items()}
-    numbers["chance"] = chance(identities)
-    for factor, labels in labelled.factors.items():
-        rows = (training_images, held_out)
-        found = probes.probe(codes, labels, rows, probes.cut_short(probes.QUICK, epochs), config, factor)
-        numbers |= {f"{factor}_{code}": found[f"{code}_accuracy"] for code in ("s", "z")}
-        numbers[f"{factor}_chance"] = chance(labels)
-    return numbers
+        return by_paper | {f"{name}_all_images": value for name, value in all_images.items()}
+    theirs = Codes(*(np.asarray(part)[held_out] for part in codes))
+    labels = _numbered(identities[held_out])
+    by_paper = probes.probe(theirs, labels, stratified_split(labels), training, config, "Identity, test characters")
+    return all_images | {f"{name}_test_identities": value for name, value in by_paper.items()}
 
 
 def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: int | None):
@@ -165,9 +167,10 @@ def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: i
     return numbers, trained
 
 
-def chance(labels: np.ndarray) -> float:
-    """The accuracy of always naming the commonest label."""
-    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+def unseen_by_predictors(labelled: Labelled) -> Labelled:
+    """The same images, of which fewer count as held out: those alone that the predictors were not trained on either."""
+    _, tests = stratified_split(labelled.identities)
+    return labelled._replace(held_out=labelled.held_out & np.isin(np.arange(len(labelled.images)), tests))
 
 
 def earlier_numbers(run_folder: Path, step: int) -> dict[str, float]:

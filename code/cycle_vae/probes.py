@@ -152,8 +152,12 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
 
 
 def probe(codes: Codes, labels: np.ndarray, rows, training: Training, config: Config, name: str) -> dict[str, float]:
-    """Test accuracies of a classifier of the labels on z and on s: of its last epoch, and of its best, as published."""
-    numbers = {}
+    """Test accuracies of a classifier of the labels on z and on s: of its last epoch, and of its best, as published.
+
+    `chance` beside them is that of always naming the commonest label of the images it is tested on.
+    """
+    of_tests = labels[rows[1]]
+    numbers = {"chance": float(np.unique(of_tests, return_counts=True)[1].max() / len(of_tests))}
     classes = int(labels.max()) + 1
     for code in ("s", "z"):
         keras.utils.set_random_seed(config.seed)

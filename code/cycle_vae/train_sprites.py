@@ -39,7 +39,7 @@ def main() -> None:
     with TrainingRun(folder, config, data.sha256) as run:
         trained = training.train(config, paired, run)
         networks = trained_models.in_float32(trained, build_networks, config)
-        numbers = evaluation.leak(networks, config, evaluation.labelled_sprites(data))
+        numbers = evaluation.quick_probes(networks, config, evaluation.labelled_sprites(data))
         earlier = evaluation.earlier_numbers(folder, run.step)  # where nothing was left to train
         trained_models.write_numbers(earlier | numbers, folder, run.step)
     print(evaluation.report(numbers))

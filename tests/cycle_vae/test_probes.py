@@ -38,6 +38,14 @@ def test_a_probe_tells_what_is_there_and_guesses_what_is_not():
     numbers = probes.probe(codes, labels, probes.stratified_split(labels), FAST, Config(), "probe")
     assert numbers["s_accuracy"] == numbers["s_accuracy_best_epoch"] == 1
     assert numbers["z_accuracy"] <= numbers["z_accuracy_best_epoch"] < 0.65
+    assert numbers["chance"] == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_chance_is_of_the_images_that_the_probe_is_tested_on():
+    labels = np.repeat([0, 1], [30, 10])
+    codes = Codes(np.zeros([40, 2], np.float32), np.zeros([40, 2], np.float32), np.zeros([40, 2], np.float32))
+    rows = np.arange(28), np.arange(28, 40)
+    assert probes.probe(codes, labels, rows, FAST, Config(), "probe")["chance"] == 10 / 12
 
 
 def test_z_is_sampled_so_that_a_code_drowned_in_its_noise_tells_nothing():
