@@ -23,9 +23,9 @@ from shared.flags import RunFlags, require
 METRICS = {
     "infogan": ("accuracy", "mutual_information_bound"),
     "bi_infogan": ("accuracy", "mutual_information_bound"),
-    "image_translation": ("encoder_accuracy", "generator_accuracy"),
+    "image_translation": ("encoder_accuracy", "generator_accuracy", "judge_accuracy"),
     "vae_gan": ("pixel_error", "feature_error", "kl", "frechet_distance"),
-    "cycle_vae": ("s_accuracy", "z_accuracy", "z_to_s_error", "s_to_z_error"),
+    "cycle_vae": ("s_accuracy", "z_accuracy", "quick_s_accuracy", "quick_z_accuracy", "z_to_s_error", "s_to_z_error"),
 }
 # Published figures by system, data set and metric, and where they stand.
 PUBLISHED = {
