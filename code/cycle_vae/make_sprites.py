@@ -12,6 +12,8 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 from shared import flags
 from shared.datasets import sprites
 
+CHARACTERS = 672
+
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
@@ -36,7 +38,10 @@ def main() -> None:
         sprites.make_from_sheets(chosen.lpc_dir, folder)
     else:
         sprites.make_from_archive(chosen.mat_dir, folder)
-    print(f"{folder / 'sprites.npy'}: {len(sprites.load(folder).characters)} characters")
+    number = len(sprites.load(folder).characters)
+    print(f"{folder / 'sprites.npy'}: {number} characters")
+    if number != CHARACTERS:
+        print(f"warning: the data set is of {CHARACTERS} characters; files may be missing", file=sys.stderr)
 
 
 if __name__ == "__main__":

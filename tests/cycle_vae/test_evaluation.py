@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -400,3 +401,15 @@ def test_making_sprites_of_nothing_is_refused_in_a_line_and_leaves_nothing(
 ):
     assert problem in refusal(capsys, monkeypatch, make_sprites, *arguments, "--data_dir", tmp_path / "made")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_characters_than_the_data_set_has_are_made_and_said(tmp_path, monkeypatch, capsys):
+    pixels = np.random.default_rng(0).random([4, 60 * 60 * 3])  # of four frames
+    for number in range(3):
+        with h5py.File(tmp_path / f"sprites_{number}.mat", "w") as file:
+            reference = file.create_dataset("frames", data=pixels).ref
+            file.create_dataset("sprites", data=np.array([[reference]], h5py.ref_dtype), dtype=h5py.ref_dtype)
+    command(monkeypatch, make_sprites, "--mat_dir", tmp_path, "--data_dir", tmp_path / "made")
+    printed = capsys.readouterr()
+    assert printed.out.endswith("sprites.npy: 3 characters\n")
+    assert "warning: the data set is of 672 characters; files may be missing" in printed.err
