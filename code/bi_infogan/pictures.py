@@ -30,13 +30,13 @@ LABEL_WIDTH = 12  # pixels beside an image
 EMPTY = -1  # in a list of images: a cell that stays black
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def generate(networks: Networks, codes: Codes) -> tf.Tensor:
     """Images of the codes, float32 [batch, 28, 28, 1], in [0, 1]."""
     return networks.generator(latent_codes.concatenate(codes), training=False)
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def encode(networks: Networks, images: tf.Tensor) -> Codes:
     """Codes of images [batch, 28, 28, 1] in [0, 1]; categorical ones as probabilities."""
     return encoding(networks.encoder(images, training=False))

@@ -21,13 +21,13 @@ GRID_IMAGES = 2 * COLUMNS
 INTERPOLATION_STEPS = 8
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def encode(networks: Networks, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Mean and log variance of z, and s, of images [batch, height, width, channels] in [0, 1]."""
     return networks.encoder(images, training=False)
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def decode(networks: Networks, z: tf.Tensor, s: tf.Tensor) -> tf.Tensor:
     """Images [batch, height, width, channels] of codes [batch, style_dim] and [batch, class_dim]."""
     return networks.decoder([z, s], training=False)

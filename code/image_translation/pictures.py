@@ -21,13 +21,13 @@ TRANSLATED_TO = (-1.0, 0.0, 1.0)  # values of a continuous code
 INTERPOLATIONS, INTERPOLATION_STEPS = 10, 9
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def generate(networks: Networks, codes: Codes) -> tf.Tensor:
     """Images of the codes, float32 [batch, 28, 28, 1], in [0, 1]."""
     return networks.generator(latent_codes.concatenate(codes), training=False)
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def encode(networks: Networks, images: tf.Tensor) -> Codes:
     """Codes of images [batch, 28, 28, 1] in [0, 1]; the categorical one as probabilities."""
     return encoding(networks.encoder(images, training=False))

@@ -14,7 +14,7 @@ from shared.latent_codes import Codes
 ROWS_WITHOUT_CATEGORIES = 5
 
 
-@tf.function
+@tf.function(reduce_retracing=True)  # pictures differ in their number of images
 def generate(networks: Networks, codes: Codes) -> tf.Tensor:
     """Images of the codes, float32 [batch, height, width, channels], in [-1, 1]."""
     return networks.generator([latent_codes.concatenate(codes), tf.zeros([2], tf.int32)], training=False)
