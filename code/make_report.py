@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 CODE = Path(__file__).resolve().parent
 ROOT = CODE.parent
@@ -165,10 +165,32 @@ def architecture(system: str, data_set: str, presets: Iterable[str]) -> str:
         for network in build_networks(config):
             text += f"\n### {network.name}: {network.count_params():,} parameters\n\n"
             text += markdown(["layer", "details", "output", "parameters"], map(operation_row, network.operations))
-    text += "\n## Hyper-parameters\n\nWhat the original has otherwise, the system's README says.\n\n"
-    fields = [field for field in dataclasses.fields(module.Config) if field.name not in RUN_FLAGS]
-    rows = [[f"`--{field.name}`", *(str(getattr(c, field.name)) for c in configs.values())] for field in fields]
-    return text + markdown(["flag", *configs], rows)
+    text += (
+        "\n## Hyper-parameters\n\nThe original's with its flag, if it has one; empty: it has nothing of the kind.\n"
+    )
+    rows = []
+    for name in flags_of(module.Config):
+        ours = [str(getattr(config, name)) for config in configs.values()]
+        rows.append([f"`--{name}`", *ours, of_original(*originals()[f"{system}_{data_set}"].get(name, ()))])
+    return f"{text}\n{markdown(['flag', *configs, 'original'], rows)}"
+
+
+def flags_of(config_class: type[RunFlags]) -> list[str]:
+    """The flags of a system, but for those that every system has and what is set in a preset alone."""
+    hints = get_type_hints(config_class, include_extras=True)
+    names = [field.name for field in dataclasses.fields(config_class) if field.name not in RUN_FLAGS]
+    return [name for name in names if "Suppress" not in repr(hints[name])]
+
+
+def originals() -> dict[str, dict[str, tuple[str | None, Any]]]:
+    """The originals' flags, None where a program has none, and defaults, by document and by our flag."""
+    return json.loads((ROOT / "architectures" / "originals.json").read_text())
+
+
+def of_original(flag: str | None = None, value: Any = "") -> str:
+    """A default of an original as the table has it."""
+    shown_value = str(tuple(value)) if isinstance(value, list) else str(value)
+    return f"`{flag}` {shown_value}" if flag else shown_value
 
 
 def operation_row(operation: Any) -> list[str]:

@@ -1,5 +1,8 @@
 """Documents that are made from the code and from results.json."""
 
+import importlib
+from pathlib import Path
+
 import pytest
 
 import make_report
@@ -32,3 +35,22 @@ def test_the_summary_counts_every_seed_and_keeps_runs_of_other_kinds_apart(monke
     (row,) = (row for row in rows if "| float32 | 5,000 | 3 | accuracy |" in row)
     assert "| 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) | 40 |" in row
     assert sum("| 1 | accuracy |" in row for row in rows) == 2
+
+
+@pytest.mark.parametrize("document", make_report.originals())
+def test_every_default_is_the_originals_and_its_flags_are_taken(document):
+    system, _, data_set = document.rpartition("_")
+    config = importlib.import_module(f"{system}.config")
+    preset = config.PRESETS[make_report.ARCHITECTURES[system, data_set][0]]
+    aliases = {"num_z": "--zlen", "batch_size": "--bsize", "max_epochs": "--maxepoch", "lr_d": "--lr"}
+    for name, (flag, value) in make_report.originals()[document].items():
+        assert name in make_report.flags_of(config.Config)
+        ours = getattr(preset, name)
+        assert (list(ours) if isinstance(ours, tuple) else str(ours) if isinstance(ours, Path) else ours) == value, name
+        assert flag in (None, f"--{name}") or (system == "infogan" and flag == aliases[name])
+
+
+def test_flags_that_the_command_line_does_not_have_are_in_no_document():
+    named = {name for system in make_report.METRICS
+             for name in make_report.flags_of(importlib.import_module(f"{system}.config").Config)}  # fmt: skip
+    assert "batch_size" in named and not named & {"data_set", "image_size", "channels", "seed"}
