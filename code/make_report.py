@@ -165,9 +165,7 @@ def architecture(system: str, data_set: str, presets: Iterable[str]) -> str:
         for network in build_networks(config):
             text += f"\n### {network.name}: {network.count_params():,} parameters\n\n"
             text += markdown(["layer", "details", "output", "parameters"], map(operation_row, network.operations))
-    text += (
-        "\n## Hyper-parameters\n\nThe original's with its flag, if it has one; empty: it has nothing of the kind.\n"
-    )
+    text += "\n## Hyper-parameters\n\nThe original's with its flag, if it has one; empty: it has nothing of the kind.\n"
     rows = []
     for name in flags_of(module.Config):
         ours = [str(getattr(config, name)) for config in configs.values()]
