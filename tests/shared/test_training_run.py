@@ -505,7 +505,7 @@ def script(tmp_path_factory):
 
 
 def wait_for(text, path):
-    for _ in range(1000):
+    for _ in range(6000):
         if path.exists() and text in path.read_text():
             return
         time.sleep(0.01)
