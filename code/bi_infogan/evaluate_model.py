@@ -92,7 +92,7 @@ def main() -> None:
         trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
-            trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
+            trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json", PUBLISHED)
         if chosen.publish:
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
             # What a fresh clone measures: rounded weights, mapped anew.

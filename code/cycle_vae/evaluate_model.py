@@ -68,8 +68,9 @@ def main() -> None:
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    published = PUBLISHED / config.data_set
     if chosen.publish:
-        run_folders.require_publishable(model_dir, PUBLISHED / config.data_set)
+        run_folders.require_publishable(model_dir, published)
     load = {"sprites": sprites.load, "mnist": mnist.load}[config.data_set]
     data = load(config.data_dir, unverified=config.unverified_data)
 
@@ -109,9 +110,8 @@ def main() -> None:
     elif numbers:
         print(evaluation.report(numbers))
     if chosen.record or chosen.publish:
-        trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
+        trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json", published)
     if chosen.publish:
-        published = PUBLISHED / config.data_set
         trained_models.publish(networks, model_dir, step, published)
         trained_models.fill(networks, published)  # rounded: the pictures are to be those of a fresh clone
         of_rounded = evaluation.quick_probes(networks, config, labelled)

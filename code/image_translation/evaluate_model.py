@@ -97,8 +97,9 @@ def main() -> None:
         trained_models.write_numbers(numbers, output_dir, step)
         if recorded:
             metrics = {name: numbers[name] for name in ("encoder_accuracy", "generator_accuracy", "judge_accuracy")}
+            metrics |= {"best_step": step}
             trained = checkpoints.find(model_dir / "checkpoints").step  # the run's length; the best may be earlier
-            trained_models.record(metrics | {"best_step": step}, model_dir, trained, SYSTEM_DIR / "results.json")
+            trained_models.record(metrics, model_dir, trained, SYSTEM_DIR / "results.json", PUBLISHED)
         if chosen.publish:
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
             if judge_dir != PUBLISHED_JUDGE:

@@ -53,9 +53,9 @@ class Config(RunFlags):
 
     def check(self) -> None:
         super().check()
-        self.require_at_least(1, "num_z", "num_continuous", "batch_size", "max_epochs", "nd", "ng")
+        self.require_at_least(1, "num_z", "batch_size", "max_epochs", "nd", "ng")
         self.require_at_least(2, "categorical_sizes")
-        self.require_at_least(0, "lr_d", "lr_g", "w_mutual", "continuous_weight", "clip_norm")
+        self.require_at_least(0, "num_continuous", "lr_d", "lr_g", "w_mutual", "continuous_weight", "clip_norm")
         require(0 < self.keep_prob <= 1, f"--keep_prob: expected above 0, at most 1; got {self.keep_prob}")
 
 

@@ -79,7 +79,7 @@ def main() -> None:
         trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
-            trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json")
+            trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json", published)
         if chosen.publish:
             trained_models.publish(networks, model_dir, step, published)
             trained_models.fill(networks, published)  # rounded: what a fresh clone measures may differ by an image

@@ -51,6 +51,10 @@ def dense(units: int, **options) -> layers.Layer:
     return layers.Dense(units, kernel_initializer=normal(), **options)
 
 
+def continuous_head(units: int, x):
+    return dense(units, dtype="float32")(x) if units else x[:, :0]  # a dense layer has one unit or more
+
+
 def conv(filters: int, layer=layers.Conv2D) -> layers.Layer:
     return layer(filters, 5, strides=2, padding="same", kernel_initializer=normal())
 
@@ -98,7 +102,7 @@ def recognition(config: Config) -> keras.Model:
     for classes in config.categorical_sizes:
         x = keras.activations.leaky_relu(batch_norm(dense(128)(features)), 0.2)
         logits.append(dense(classes, dtype="float32")(x))
-    mean_and_deviation = dense(2 * config.num_continuous, dtype="float32")(features)
+    mean_and_deviation = continuous_head(2 * config.num_continuous, features)
     mean = mean_and_deviation[:, : config.num_continuous]
     deviation = keras.activations.softplus(mean_and_deviation[:, config.num_continuous :])
     return keras.Model(features, [logits, mean, deviation], name="recognition")
@@ -145,6 +149,6 @@ def paper_recognition(config: Config) -> keras.Model:
     features = keras.Input([1024], name="features")
     x = keras.activations.leaky_relu(paper_batch_norm(dense(128)(features)), 0.1)
     logits = [dense(classes, dtype="float32")(x) for classes in config.categorical_sizes]
-    mean = dense(config.num_continuous, dtype="float32")(x)
+    mean = continuous_head(config.num_continuous, x)
     deviation = keras.ops.ones_like(mean)
     return keras.Model(features, [logits, mean, deviation], name="recognition")

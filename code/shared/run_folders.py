@@ -196,10 +196,15 @@ def require_checkpoint(folder: Path) -> None:
     require(saved, f"--record, --publish: {folder} is no run with a checkpoint")
 
 
+def is_of_other_data(run_folder: Path, published: Path) -> bool:
+    """Whether a run was trained on other data than the weights that are published, where any are."""
+    return published.is_dir() and settings(published)["data_sha256"] != settings(run_folder)["data_sha256"]
+
+
 def require_publishable(run_folder: Path, published: Path) -> None:
     """Raises UserError where a run's weights must not take the place of the published ones: theirs is other data."""
-    same = not published.is_dir() or settings(published)["data_sha256"] == settings(run_folder)["data_sha256"]
-    require(same, f"--publish: {run_folder} was trained on other data than {published}")
+    other = is_of_other_data(run_folder, published)
+    require(not other, f"--publish: {run_folder} was trained on other data than {published}")
 
 
 def config_to_evaluate(folder: Path, system: str, config_class: type[ConfigT], chosen: EvaluationFlags) -> ConfigT:

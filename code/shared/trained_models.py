@@ -71,13 +71,22 @@ def write_numbers(numbers: dict, folder: Path, step: int) -> None:
     _replace(folder / "evaluation.json", json.dumps({"step": step} | numbers, indent=2) + "\n")
 
 
-def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path) -> None:
-    """Adds a run's numbers to results.json, or replaces those of the same run at the same step."""
+def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path, published: Path) -> None:
+    """Adds a run's numbers to results.json, or replaces those of the same run at the same step.
+
+    Args:
+        metrics: the numbers, by name.
+        run_folder: the run's.
+        step: of its weights.
+        results: the file.
+        published: folder of the published weights; of a run on other data than theirs that is said, as Fashion-MNIST's
+            figures must not stand beside MNIST's.
+    """
     settings, sessions = run_folders.settings(run_folder), run_folders.sessions(run_folder)
+    other = run_folders.is_of_other_data(run_folder, published)
     entry = {
         "system": settings["system"],
-        # Fashion-MNIST's figures must not stand beside MNIST's published ones.
-        "data_set": settings["data_set"] + (", other data" if settings["config"]["unverified_data"] else ""),
+        "data_set": settings["data_set"] + (", other data" if other else ""),
         "preset": settings["config"].get("preset", "default"),
         "seed": settings["config"]["seed"],
         "steps": step,

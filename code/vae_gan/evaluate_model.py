@@ -94,7 +94,7 @@ def main() -> None:
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
-            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json")
+            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json", PUBLISHED / data_set)
         if chosen.publish:
             published = PUBLISHED / data_set
             trained_models.publish(evaluated, model_dir, step, published)

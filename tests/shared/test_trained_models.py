@@ -167,7 +167,7 @@ def test_numbers_are_written_with_the_step_of_their_weights_and_replace_older_on
 def test_a_recorded_result_says_what_gave_it(tmp_path):
     folder = train(tmp_path / "log_dir", config=Config(seed=4, preset="paper", save_every=1))
     results = tmp_path / "results.json"
-    trained_models.record({"accuracy": 0.9}, folder, 4, results)
+    trained_models.record({"accuracy": 0.9}, folder, 4, results, tmp_path / "pretrained")
     (entry,) = json.loads(results.read_text())
     minutes = entry.pop("minutes")
     assert minutes == round(training_run.minutes(folder, 4), 1)
@@ -184,10 +184,14 @@ def test_a_recorded_result_says_what_gave_it(tmp_path):
     }
 
 
-def test_a_result_on_unverified_data_is_not_taken_for_one_on_the_data_set(tmp_path):
-    folder = train(tmp_path / "log_dir", config=Config(seed=4, save_every=1, unverified_data=True))
-    trained_models.record({"accuracy": 0.9}, folder, 4, tmp_path / "results.json")
-    assert json.loads((tmp_path / "results.json").read_text())[0]["data_set"] == "mnist, other data"
+def test_a_result_on_other_data_than_the_published_weights_is_not_taken_for_one_on_the_data_set(tmp_path):
+    folder, results = train(tmp_path / "log_dir"), tmp_path / "results.json"
+    published = publish(folder, tmp_path / "pretrained")
+    trained_models.record({"accuracy": 0.8}, folder, 3, results, published)
+    settings = json.loads((published / "settings.json").read_text())
+    (published / "settings.json").write_text(json.dumps(settings | {"data_sha256": "another"}))
+    trained_models.record({"accuracy": 0.9}, folder, 4, results, published)
+    assert [entry["data_set"] for entry in json.loads(results.read_text())] == ["mnist", "mnist, other data"]
 
 
 def test_a_result_of_a_resumed_run_names_every_command_and_commit(tmp_path, monkeypatch):
@@ -201,7 +205,7 @@ def test_a_result_of_a_resumed_run_names_every_command_and_commit(tmp_path, monk
             assert list(run.steps(6)) == to_do
     first = run_folders.settings(folder)["commit"]
     assert [session["commit"] for session in run_folders.sessions(folder)] == [first, "fedcba9"]
-    trained_models.record({"accuracy": 0.9}, folder, 6, tmp_path / "results.json")
+    trained_models.record({"accuracy": 0.9}, folder, 6, tmp_path / "results.json", tmp_path / "pretrained")
     (entry,) = json.loads((tmp_path / "results.json").read_text())
     assert entry["command"] == "python train_mnist.py --seed 4 && python train_mnist.py --resume --max_steps 6"
     assert entry["commit"] == f"{first}, fedcba9"
@@ -213,18 +217,18 @@ def test_a_result_replaces_that_of_the_same_run_and_keeps_all_others(tmp_path, m
     other_seed = train(tmp_path / "log_dir", config=Config(seed=5, save_every=1))
     monkeypatch.setattr(sys, "argv", ["train_mnist.py", "--w_mutual", "0"])
     other_command = train(tmp_path / "log_dir", config=Config(seed=4, save_every=1))
-    trained_models.record({"accuracy": 0.1}, folder, 4, results)
-    trained_models.record({"accuracy": 0.2}, folder, 3, results)
-    trained_models.record({"accuracy": 0.3}, other_seed, 4, results)
-    trained_models.record({"accuracy": 0.4}, other_command, 4, results)
-    trained_models.record({"accuracy": 0.5}, folder, 4, results)
+    trained_models.record({"accuracy": 0.1}, folder, 4, results, tmp_path / "pretrained")
+    trained_models.record({"accuracy": 0.2}, folder, 3, results, tmp_path / "pretrained")
+    trained_models.record({"accuracy": 0.3}, other_seed, 4, results, tmp_path / "pretrained")
+    trained_models.record({"accuracy": 0.4}, other_command, 4, results, tmp_path / "pretrained")
+    trained_models.record({"accuracy": 0.5}, folder, 4, results, tmp_path / "pretrained")
     assert [entry["metrics"]["accuracy"] for entry in json.loads(results.read_text())] == [0.2, 0.3, 0.4, 0.5]
 
 
 def test_a_published_model_cannot_be_recorded_as_a_run(tmp_path):
     published = publish(train(tmp_path / "log_dir"), tmp_path / "pretrained")
     with pytest.raises(UserError, match="has no checkpoint yet"):
-        trained_models.record({"accuracy": 1.0}, published, 4, tmp_path / "results.json")
+        trained_models.record({"accuracy": 1.0}, published, 4, tmp_path / "results.json", tmp_path / "pretrained")
     assert not (tmp_path / "results.json").exists()
 
 
@@ -232,7 +236,7 @@ def test_evaluation_does_not_change_the_run_it_evaluates(tmp_path):
     folder = train(tmp_path)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     trained_models.fill(build(), folder)
-    trained_models.record({"accuracy": np.float64(0.5)}, folder, 4, tmp_path / "results.json")
+    trained_models.record({"accuracy": np.float64(0.5)}, folder, 4, tmp_path / "results.json", tmp_path / "pretrained")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -263,5 +267,5 @@ def test_damaged_best_weights_are_named_and_the_newest_taken(tmp_path, capsys):
 def test_minutes_are_the_runs_where_its_best_step_is_its_newest(tmp_path):
     folder = train(tmp_path / "log_dir")
     checkpoints.save(folder / "best", 4, keep=1, networks=build())
-    trained_models.record({"accuracy": 0.9}, folder, 4, tmp_path / "results.json")
+    trained_models.record({"accuracy": 0.9}, folder, 4, tmp_path / "results.json", tmp_path / "pretrained")
     assert json.loads((tmp_path / "results.json").read_text())[0]["steps"] == 4
