@@ -95,7 +95,8 @@ def encode_all(networks: Networks, images: np.ndarray) -> Codes:
 def quick_probes(networks: Networks, config: Config, labelled: Labelled, epochs: int | None = None) -> dict[str, float]:
     """How well z, and s, tell identity and each factor, by probes of seconds that every training ends with.
 
-    The quick protocol: dense 256, 256 with batch norm, batches of 256, 10 epochs, or `epochs` if that is less.
+    The quick protocol: standardised codes, dense 256, 256 with batch norm, batches of 256, 10 epochs, or `epochs` if
+    that is less.
 
     Returns:
         quick_z_accuracy, quick_s_accuracy and quick_chance: of identity, on images that the networks were not trained
@@ -108,10 +109,13 @@ def quick_probes(networks: Networks, config: Config, labelled: Labelled, epochs:
     identities = _numbered(labelled.identities[tests])
     of_tests = Codes(*(np.asarray(part)[tests] for part in codes))
     rows = stratified_split(identities)
+    of_tests = probes.standardised(of_tests, rows[0])
     found = probes.probe(of_tests, identities, rows, training, config, "Identity, quick probe")
     numbers = {f"quick_{name}": found[name] for name in ("z_accuracy", "s_accuracy", "chance")}
+    rows = np.flatnonzero(~labelled.held_out), tests
+    codes = probes.standardised(codes, rows[0])
     for factor, labels in labelled.factors.items():
-        found = probes.probe(codes, labels, (np.flatnonzero(~labelled.held_out), tests), training, config, factor)
+        found = probes.probe(codes, labels, rows, training, config, factor)
         numbers |= {f"{factor}_{code}": found[f"{code}_accuracy"] for code in ("z", "s")}
         numbers[f"{factor}_chance"] = found["chance"]
     return numbers
