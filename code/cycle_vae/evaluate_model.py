@@ -36,8 +36,10 @@ class Flags:
     """9 x 9 held-out images: s of the first row, z of the first column."""
     interpolate: bool = False
     """8 x 8 images between two held-out ones: s changes along a row, z down a column."""
+    quick_probes: bool = False
+    """Identity, on sprites also attributes, animation and direction, from s and from z by probes of seconds each."""
     classify: bool = False
-    """Probes of identity from s and from z by both protocols; on sprites also of attributes, animation, direction."""
+    """The same, and identity by both published protocols, whose probes take much longer."""
     predict: bool = False
     """Predictors of s from z and of z from s: their errors, and reconstructions from the predicted code."""
     reconstruct: bool = False
@@ -45,7 +47,8 @@ class Flags:
     probe_epochs: int | None = None
     """Cuts each probe and predictor short, whose own epochs take hours on sprites; what such give is not kept."""
     json: bool = False
-    """Print the numbers of --classify and --predict as one JSON object, and nothing else, on standard output."""
+    """Print the numbers just measured as one JSON object, and nothing else, on standard output; alone, those of
+    --classify and --predict."""
     record: bool = False
     """Add the numbers of --model_dir, a run, to results.json, earlier ones too."""
     publish: bool = False
@@ -54,7 +57,7 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained cycle-consistent VAE.", use_underscores=True)
-    known = ("style_transfer", "interpolate", "classify", "predict", "reconstruct", "record", "publish")
+    known = ("style_transfer", "interpolate", "reconstruct", "quick_probes", "classify", "predict", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     wanted |= {"classify", "predict"} if chosen.json and not wanted else set()
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
@@ -91,7 +94,7 @@ def main() -> None:
     labelled = label(data)
 
     numbers, drawn = {}, {}
-    if wanted & {"classify", "record", "publish"}:
+    if wanted & {"quick_probes", "classify", "record", "publish"}:
         numbers |= evaluation.quick_probes(networks, config, labelled, epochs)
     if "classify" in wanted:
         numbers |= evaluation.classify(networks, config, labelled, epochs)

@@ -317,6 +317,16 @@ def test_numbers_outlive_a_resume_that_has_nothing_to_train(run_of_its_own, spri
     assert evaluated(run_of_its_own).keys() == QUICK | {"step", "z_accuracy"}
 
 
+def test_the_quick_probes_can_be_had_alone(run_of_its_own, sprites_dir, monkeypatch, capsys):
+    monkeypatch.delattr(evaluation, "classify")
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
+    (run_of_its_own / "evaluation.json").unlink()
+    command(monkeypatch, evaluate_model, "--quick_probes", "--json", *where)
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers.keys() == QUICK
+    assert evaluated(run_of_its_own) == {"step": 2} | numbers
+
+
 def test_json_beside_pictures_trains_no_probe(run_of_its_own, sprites_dir, monkeypatch, capsys):
     monkeypatch.delattr(evaluation, "classify")
     where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
@@ -403,7 +413,7 @@ def test_digits_need_networks_of_their_size(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments, problem", [
-    ([], "nothing to do; add --style_transfer, --interpolate, --classify, --predict, --reconstruct, --record, "),
+    ([], "nothing to do; add --style_transfer, --interpolate, --reconstruct, --quick_probes, --classify, --predict, "),
     (["--classify", "--probe_epochs", "0"], "--probe_epochs: expected 1 or more; got 0"),
     (["--publish", "--probe_epochs", "1"], "--publish: leave out --probe_epochs"),
     (["--classify", "--model_dir", "/nowhere"], "there is no folder /nowhere"),
