@@ -14,7 +14,7 @@ def steps_per_epoch(number_of_images: int, batch_size: int) -> int:
         UserError: batch_size is below 1 or larger than the data.
     """
     if not 1 <= batch_size <= number_of_images:
-        raise UserError(f"batch_size is {batch_size}: allowed are 1 to {number_of_images}, the number of images")
+        raise UserError(f"batch_size is {batch_size}: allowed are 1 to {number_of_images}, all there is to train on")
     return number_of_images // batch_size
 
 
