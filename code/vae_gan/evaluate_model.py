@@ -65,8 +65,9 @@ def main() -> None:
     config = run_folders.config_to_evaluate(model_dir, "vae_gan", Config, chosen)
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
+    published = PUBLISHED / data_set
     if chosen.publish:
-        run_folders.require_publishable(model_dir, PUBLISHED / data_set)
+        run_folders.require_publishable(model_dir, published)
     without = wanted & {"arithmetic", "interpolate", "reconstruct", "embed"}
     has_encoder = architecture_of(config).mode == "VAE-GAN"
     flags.require(has_encoder or not without, f"{model_dir} is a DC-GAN, without encoder: leave out {listed(without)}")
@@ -94,9 +95,8 @@ def main() -> None:
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
-            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json", PUBLISHED / data_set)
+            trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json", published)
         if chosen.publish:
-            published = PUBLISHED / data_set
             trained_models.publish(evaluated, model_dir, step, published)
             trained_models.fill(evaluated, published)  # rounded: a fresh clone measures slightly other numbers
             trained_models.write_numbers(evaluation.evaluate(networks, config, found), published, step)
