@@ -39,7 +39,7 @@ class Flags:
     quick_probes: bool = False
     """Identity, on sprites also attributes, animation and direction, from s and from z by probes of seconds each."""
     classify: bool = False
-    """The same, and identity by both published protocols, whose probes take much longer."""
+    """The same, and identity by both published protocols, whose probes take much longer; goes on where it stopped."""
     predict: bool = False
     """Predictors of s from z and of z from s: their errors, and reconstructions from the predicted code."""
     reconstruct: bool = False
@@ -50,7 +50,8 @@ class Flags:
     """Print the numbers just measured as one JSON object, and nothing else, on standard output; alone, those of
     --classify and --predict."""
     record: bool = False
-    """Add the numbers of --model_dir, a run, to results.json, earlier ones too."""
+    """Add the numbers of --model_dir, a run, to results.json, earlier ones too; of published weights, to their
+    evaluation.json and to what results.json has of their run."""
     publish: bool = False
     """The same, and keep its weights in pretrained/."""
 
@@ -69,7 +70,8 @@ def main() -> None:
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
-    if chosen.record or chosen.publish:
+    more_of_published = chosen.record and not chosen.publish and run_folders.is_published(model_dir)
+    if (chosen.record or chosen.publish) and not more_of_published:
         run_folders.require_checkpoint(model_dir)
     published = PUBLISHED / config.data_set
     if chosen.publish:
@@ -85,8 +87,9 @@ def main() -> None:
     networks = build_networks(config)
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / config.data_set)
-    # Of a run the step tells the weights; published ones may be another run's today, of as many steps.
-    earlier = evaluation.earlier_numbers(model_dir, step) if output_dir == model_dir else {}
+    numbers_dir = model_dir if more_of_published else output_dir
+    # Beside its weights only: of others, as many steps may be another run's.
+    earlier = evaluation.earlier_numbers(model_dir, step) if numbers_dir == model_dir else {}
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     own_data = run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
     kept = whole and own_data
@@ -97,9 +100,10 @@ def main() -> None:
     if wanted & {"quick_probes", "classify", "record", "publish"}:
         numbers |= evaluation.quick_probes(networks, config, labelled, epochs)
     if "classify" in wanted:
-        numbers |= evaluation.classify(networks, config, labelled, epochs)
-        if kept:  # now, as what comes next may take hours
-            trained_models.write_numbers(earlier | numbers, output_dir, step)
+        for found in evaluation.classify(networks, config, labelled, epochs, earlier if kept else {}):
+            numbers |= found
+            if kept:  # now, as what comes next may take hours
+                trained_models.write_numbers(earlier | numbers, numbers_dir, step)
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
         numbers |= errors
@@ -107,12 +111,14 @@ def main() -> None:
             unseen = evaluation.held_out(evaluation.unseen_by_predictors(labelled), config.seed, 8)
             drawn |= pictures.predictions(networks, *predictors, unseen)
     if numbers and kept:
-        trained_models.write_numbers(earlier | numbers, output_dir, step)
+        trained_models.write_numbers(earlier | numbers, numbers_dir, step)
     if chosen.json:
         print(json.dumps(numbers))
     elif numbers:
         print(evaluation.report(numbers))
-    if chosen.record or chosen.publish:
+    if more_of_published:
+        trained_models.record_more(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
+    elif chosen.record or chosen.publish:
         trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json", published)
     if chosen.publish:
         trained_models.publish(networks, model_dir, step, published)

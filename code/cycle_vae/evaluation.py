@@ -4,6 +4,8 @@ Source: spec_to_unspec_analysis.ipynb and unspec_to_spec_analysis.ipynb of the s
 """
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,29 +123,37 @@ def quick_probes(networks: Networks, config: Config, labelled: Labelled, epochs:
     return numbers
 
 
-def classify(networks: Networks, config: Config, labelled: Labelled, epochs: int | None) -> dict[str, float]:
-    """How well s and z tell identity, by the published protocols, whose probes take much longer.
+def classify(
+    networks: Networks, config: Config, labelled: Labelled, epochs: int | None, earlier: dict[str, float]
+) -> Iterator[dict[str, float]]:
+    """How well s and z tell identity, by the published protocols: a probe after the other, as each may take hours.
 
-    Returns:
-        s_accuracy, z_accuracy and chance by the protocol whose figures are published for these data, and by the other
-        with another ending. Of sprites that is the course project's, on all images, and _test_identities is on the
-        characters that the networks were not trained on; of MNIST it is the paper's, trained on the training images
-        and tested on the test images, and _all_images is the course project's.
+    Args:
+        earlier: numbers of the same weights; a probe whose numbers are among them is not trained again.
+    Yields:
+        s_accuracy, then z_accuracy, and chance, by the protocol whose figures are published for these data, then by the
+        other with another ending. Of sprites the first is the course project's, on all images, and _test_identities is
+        on the characters that the networks were not trained on; of MNIST it is the paper's, trained on the training
+        images and tested on the test images, and _all_images is the course project's.
     """
-    codes = encode_all(networks, labelled.images)
-    identities, held_out = labelled.identities, np.flatnonzero(labelled.held_out)
-    training_images = np.flatnonzero(~labelled.held_out)
+    codes, identities = encode_all(networks, labelled.images), labelled.identities
+    held_out, training_images = np.flatnonzero(labelled.held_out), np.flatnonzero(~labelled.held_out)
+    all_images = codes, identities, stratified_split(identities)
+    if config.data_set == "sprites":
+        theirs, labels = Codes(*(np.asarray(part)[held_out] for part in codes)), _numbered(identities[held_out])
+        protocols = {"": all_images, "_test_identities": (theirs, labels, stratified_split(labels))}
+    else:
+        protocols = {"": (codes, identities, (training_images, held_out)), "_all_images": all_images}
     training = probes.cut_short(probes.COURSE_PROJECT if config.data_set == "sprites" else probes.MNIST, epochs)
-    all_images = probes.probe(codes, identities, stratified_split(identities), training, config, "Identity, all images")
-    if config.data_set == "mnist":
-        by_paper = probes.probe(
-            codes, identities, (training_images, held_out), training, config, "Identity, test images"
-        )
-        return by_paper | {f"{name}_all_images": value for name, value in all_images.items()}
-    theirs = Codes(*(np.asarray(part)[held_out] for part in codes))
-    labels = _numbered(identities[held_out])
-    by_paper = probes.probe(theirs, labels, stratified_split(labels), training, config, "Identity, test characters")
-    return all_images | {f"{name}_test_identities": value for name, value in by_paper.items()}
+    for ending, measured in protocols.items():
+        for code in ("s", "z"):
+            names = [f"{name}{ending}" for name in (f"{code}_accuracy", f"{code}_accuracy_best_epoch", "chance")]
+            if earlier.keys() >= set(names):
+                print(f"{names[0]}: {earlier[names[0]]:.4f}, measured earlier", file=sys.stderr)
+                yield {name: earlier[name] for name in names}
+            else:
+                found = probes.probe_code(code, *measured, training, config, f"Identity{ending}")
+                yield {f"{name}{ending}": value for name, value in found.items()}
 
 
 def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: int | None):

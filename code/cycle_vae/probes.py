@@ -165,20 +165,30 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
     return np.array(scores)
 
 
-def probe(codes: Codes, labels: np.ndarray, rows, training: Training, config: Config, name: str) -> dict[str, float]:
-    """Test accuracies of a classifier of the labels on z and on s: of its last epoch, and of its best, as published.
+def probe_code(
+    code: str, codes: Codes, labels: np.ndarray, rows, training: Training, config: Config, name: str
+) -> dict[str, float]:
+    """Test accuracies of a classifier of the labels on z or on s: of its last epoch, and of its best, as published.
 
     `chance` beside them is that of always naming the commonest label of the images it is tested on.
     """
-    of_tests = labels[rows[1]]
-    numbers = {"chance": float(np.unique(of_tests, return_counts=True)[1].max() / len(of_tests))}
-    classes = int(labels.max()) + 1
-    for code in ("s", "z"):
-        keras.utils.set_random_seed(config.seed)
-        given = Codes(codes.s, None) if code == "s" else codes
-        network = perceptron(given.mean.shape[1], classes, training)
-        scores = fit(
-            network, given, labels.astype(np.int32), rows, classification, training, config.seed, f"{name} from {code}"
-        )
-        numbers |= {f"{code}_accuracy": float(scores[-1]), f"{code}_accuracy_best_epoch": float(scores.max())}
-    return numbers
+    keras.utils.set_random_seed(config.seed)
+    given = Codes(codes.s, None) if code == "s" else codes
+    network = perceptron(given.mean.shape[1], int(labels.max()) + 1, training)
+    name, labels = f"{name} from {code}", labels.astype(np.int32)
+    scores = fit(network, given, labels, rows, classification, training, config.seed, name)
+    _, counts = np.unique(labels[rows[1]], return_counts=True)
+    return {
+        f"{code}_accuracy": float(scores[-1]),
+        f"{code}_accuracy_best_epoch": float(scores.max()),
+        "chance": float(counts.max() / counts.sum()),
+    }
+
+
+def probe(codes: Codes, labels: np.ndarray, rows, training: Training, config: Config, name: str) -> dict[str, float]:
+    """The same for s and for z."""
+    return {
+        number: value
+        for code in ("s", "z")
+        for number, value in probe_code(code, codes, labels, rows, training, config, name).items()
+    }

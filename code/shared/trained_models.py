@@ -102,6 +102,28 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
     _replace(results, json.dumps([*entries, entry], indent=2) + "\n")
 
 
+def record_more(metrics: dict[str, float], published: Path, step: int, results: Path) -> None:
+    """Adds numbers that were measured of published weights to what results.json has of the run that they are of.
+
+    Raises:
+        UserError: it has no such run, or several.
+    """
+    settings = run_folders.settings(published)
+    entries = json.loads(results.read_text()) if results.exists() else []
+    same = ("system", "data_set", "seed", "preset", "steps", "precision")
+    theirs = settings["config"] | settings | {"steps": step}
+    theirs.setdefault("preset", "default")
+    found = [
+        entry
+        for entry in entries
+        if all(entry[name] == theirs[name] for name in same)
+        and all(entry[name].startswith(theirs[name]) for name in ("command", "commit"))  # resumed: of each session
+    ]
+    require(len(found) == 1, f"--record: {results.name} has {len(found)} runs that {published} could be of")
+    found[0]["metrics"] |= metrics
+    _replace(results, json.dumps(entries, indent=2) + "\n")
+
+
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
     """Writes the networks' weights and the run's settings as a folder that `fill` takes."""
     settings = run_folders.settings(run_folder)

@@ -95,34 +95,60 @@ def test_predictors_take_the_mean_of_z_for_input_and_for_target(monkeypatch):
 def test_probe_epochs_cut_short_and_never_lengthen(monkeypatch, epochs, slow, quick):
     used = {}
 
-    def probe(codes, labels, rows, training, config, name):
+    def probe(code, codes, labels, rows, training, config, name):
         used[name] = training.epochs
-        return {"s_accuracy": 0.0, "z_accuracy": 0.0, "chance": 0.0}
+        return {f"{code}_accuracy": 0.0, "chance": 0.0}
 
-    monkeypatch.setattr(probes, "probe", probe)
+    monkeypatch.setattr(probes, "probe_code", probe)
     labelled = evaluation.labelled_sprites(small_sprites())
     monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
-    evaluation.classify(None, Config(), labelled, epochs)
-    assert used == dict.fromkeys(["Identity, all images", "Identity, test characters"], slow)
+    list(evaluation.classify(None, Config(), labelled, epochs, {}))
+    assert used == dict.fromkeys(["Identity", "Identity_test_identities"], slow)
     used.clear()
     evaluation.quick_probes(None, Config(), labelled, epochs)
     assert used == dict.fromkeys(["Identity, quick probe", *labelled.factors], quick)
+
+
+@pytest.mark.parametrize("data_set, other", [("sprites", "_test_identities"), ("mnist", "_all_images")])
+def test_a_probe_whose_numbers_are_there_is_not_trained_again(monkeypatch, data_set, other):
+    trained = []
+
+    def probe(code, codes, labels, rows, training, config, name):
+        trained.append(f"{name} from {code}")
+        return {f"{code}_accuracy": 0.5, f"{code}_accuracy_best_epoch": 0.6, "chance": 0.1}
+
+    monkeypatch.setattr(probes, "probe_code", probe)
+    labelled = evaluation.labelled_sprites(small_sprites())
+    monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
+
+    def classify(earlier):
+        return list(evaluation.classify(None, Config(data_set=data_set), labelled, None, earlier))
+
+    found = classify({})
+    assert trained == ["Identity from s", "Identity from z", f"Identity{other} from s", f"Identity{other} from z"]
+    assert found[2] == {f"s_accuracy{other}": 0.5, f"s_accuracy_best_epoch{other}": 0.6, f"chance{other}": 0.1}
+
+    trained.clear()
+    first = {name: value / 2 for name, value in found[0].items()}
+    half = {f"z_accuracy{other}": 0.3}  # without the rest of that probe's numbers
+    assert classify(first | half | {"quick_z_accuracy": 0.1}) == [first, *found[1:]]
+    assert trained == ["Identity from z", f"Identity{other} from s", f"Identity{other} from z"]
 
 
 def test_quick_probes_see_standardised_codes_and_the_published_protocols_plain_ones(monkeypatch):
     """s may lie at 30 and vary by 0.5: the same network then told a character's torso in 52 or 99 % of its frames."""
     means = {}
 
-    def probe(codes, labels, rows, training, config, name):
+    def probe(code, codes, labels, rows, training, config, name):
         means[name] = [float(np.mean(part[rows[0]])) for part in (codes.mean, codes.s)]
-        return {"s_accuracy": 0.0, "z_accuracy": 0.0, "chance": 0.0}
+        return {f"{code}_accuracy": 0.0, "chance": 0.0}
 
-    monkeypatch.setattr(probes, "probe", probe)
+    monkeypatch.setattr(probes, "probe_code", probe)
     labelled = evaluation.labelled_sprites(small_sprites())
     plain = random_codes(len(labelled.images), 0)
     far = plain._replace(mean=plain.mean - 7, s=plain.s + 30)
     monkeypatch.setattr(evaluation, "encode_all", lambda *_: far)
-    evaluation.classify(None, Config(), labelled, None)
+    list(evaluation.classify(None, Config(), labelled, None, {}))
     for z, s in means.values():
         assert z < -6 and s > 29
     means.clear()
@@ -204,7 +230,7 @@ def no_probes(monkeypatch):
     """Sets numbers, PROBED in all, in the place of what the probes of --classify would find."""
     *quick, _ = PROBED
     monkeypatch.setattr(evaluation, "quick_probes", lambda *_: {name: PROBED[name] for name in quick})
-    monkeypatch.setattr(evaluation, "classify", lambda *_: {"z_accuracy": PROBED["z_accuracy"]})
+    monkeypatch.setattr(evaluation, "classify", lambda *_: [{"z_accuracy": PROBED["z_accuracy"]}])
 
 
 def sizes(folder):
@@ -300,6 +326,40 @@ def test_numbers_are_kept_as_they_come_and_published_with_later_ones(
     metrics = json.loads((folder / "system" / "results.json").read_text())[-1]["metrics"]
     assert metrics.keys() == QUICK | ERRORS | {"z_accuracy"}
     assert evaluated(folder / "system" / "pretrained" / "sprites").keys() == metrics.keys() | {"step"}
+
+
+def test_what_a_stopped_probing_found_is_kept_and_it_goes_on_from_there(run_of_its_own, sprites_dir, monkeypatch):
+    """Also of published weights, with --record, which adds to what results.json has of their run."""
+    trained, where = [], ["--data_dir", sprites_dir]
+    probe_code = probes.probe_code
+
+    def probe(code, *rest):
+        if rest[-1].startswith("Identity") and "quick" not in rest[-1]:
+            if len(trained) in (1, 3):
+                trained.append("stopped")
+                raise UserError("stopped")
+            trained.append(f"{rest[-1]} from {code}")
+        return probe_code(code, *rest)
+
+    monkeypatch.setattr(probes, "probe_code", probe)
+    with pytest.raises(SystemExit):
+        command(monkeypatch, evaluate_model, "--classify", "--model_dir", run_of_its_own, *where)
+    of_s = {"s_accuracy", "s_accuracy_best_epoch", "chance"}
+    assert evaluated(run_of_its_own).keys() == QUICK | of_s | {"step"}
+
+    command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_of_its_own, *where)
+    published = evaluate_model.PUBLISHED / "sprites"
+    more = ["--classify", "--record", "--model_dir", published, *where]
+    with pytest.raises(SystemExit):
+        command(monkeypatch, evaluate_model, *more)
+    of_z = {"z_accuracy", "z_accuracy_best_epoch"}
+    assert evaluated(published).keys() == QUICK | of_s | of_z | {"step"}
+    command(monkeypatch, evaluate_model, *more)
+    others = ["Identity_test_identities from s", "Identity_test_identities from z"]
+    assert trained == ["Identity from s", "stopped", "Identity from z", "stopped", *others]
+    entries = json.loads((evaluate_model.SYSTEM_DIR / "results.json").read_text())
+    (entry,) = (entry for entry in entries if "z_accuracy_test_identities" in entry["metrics"])
+    assert {"step": 2} | entry["metrics"] == evaluated(published)
 
 
 def test_numbers_of_another_step_are_not_kept(run_of_its_own, sprites_dir, monkeypatch):

@@ -232,6 +232,21 @@ def test_a_published_model_cannot_be_recorded_as_a_run(tmp_path):
     assert not (tmp_path / "results.json").exists()
 
 
+def test_more_numbers_of_published_weights_join_those_of_their_run_and_of_no_other(tmp_path):
+    results = tmp_path / "results.json"
+    folder, other_seed = (train(tmp_path / "log_dir", config=Config(seed=seed, save_every=1)) for seed in (4, 5))
+    published = publish(folder, tmp_path / "pretrained")
+    with pytest.raises(UserError, match="results.json has 0 runs that .*pretrained could be of"):
+        trained_models.record_more({"bound": 2.0}, published, 4, results)
+    for run, step in [(folder, 3), (folder, 4), (other_seed, 4)]:
+        trained_models.record({"accuracy": 0.9}, run, step, results, published)
+    trained_models.record_more({"bound": 2.0, "accuracy": 0.8}, published, 4, results)
+    as_it_was = {"accuracy": 0.9}
+    assert [entry["metrics"] for entry in json.loads(results.read_text())] == [
+        as_it_was, {"accuracy": 0.8, "bound": 2.0}, as_it_was
+    ]  # fmt: skip
+
+
 def test_evaluation_does_not_change_the_run_it_evaluates(tmp_path):
     folder = train(tmp_path)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
