@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_type_hints
 
+import typeguard
 import tyro
+from typeguard import CollectionCheckStrategy
 
 
 class UserError(Exception):
@@ -77,7 +79,7 @@ def from_json(config_class: type[ConfigT], values: Mapping[str, object]) -> Conf
     """The config that `to_json` wrote.
 
     Raises:
-        UserError: a setting is missing or unknown: the values are another version's.
+        UserError: a setting is missing or unknown, as the values are another version's; or it is of a wrong type.
     """
     hints = get_type_hints(config_class)
     names = {field.name for field in dataclasses.fields(config_class)}
@@ -85,7 +87,13 @@ def from_json(config_class: type[ConfigT], values: Mapping[str, object]) -> Conf
     paths = [name for name in names if hints[name] == Path | None]  # of the annotations it sees the bare type
     as_paths = {name: Path(str(values[name])) for name in paths if values[name] is not None}
     as_tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return config_class(**{**values, **as_paths, **as_tuples})
+    settings = {**values, **as_paths, **as_tuples}
+    for name, value in settings.items():
+        try:
+            typeguard.check_type(value, hints[name], collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+        except typeguard.TypeCheckError:
+            raise UserError(f"the settings have a {name} of a wrong type: {values[name]!r}") from None
+    return config_class(**settings)
 
 
 def run(main: Callable[[], None]) -> None:

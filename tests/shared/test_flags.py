@@ -67,6 +67,21 @@ def test_settings_of_another_version_are_refused_by_name(changes, named):
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("seed", "7", "'7'"),
+        ("max_steps", 1.5, "1.5"),
+        ("sizes", [10, "2"], r"\[10, '2'\]"),
+        ("sizes", 10, "10"),
+        ("precision", "float16", "'float16'"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_refused_by_name(name, value, shown):
+    with pytest.raises(UserError, match=f"^the settings have a {name} of a wrong type: {shown}$"):
+        flags.from_json(Config, flags.to_json(Config()) | {name: value})
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"seed": -1}, "--seed: expected 0 to 2147483647; got -1"),
