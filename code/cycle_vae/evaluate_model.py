@@ -93,8 +93,7 @@ def main() -> None:
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     own_data = run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
     kept = whole and own_data
-    label = {"sprites": evaluation.labelled_sprites, "mnist": evaluation.labelled_mnist}[config.data_set]
-    labelled = label(data)
+    labelled = evaluation.labelled(data)
 
     numbers, drawn = {}, {}
     if wanted & {"quick_probes", "classify", "record", "publish"}:

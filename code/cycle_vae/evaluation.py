@@ -65,6 +65,11 @@ def labelled_mnist(data: Mnist) -> Labelled:
     return Labelled(images, identities.astype(int), np.arange(len(images)) >= len(data.train_images), {})
 
 
+def labelled(data: Sprites | Mnist) -> Labelled:
+    """Every image of either data set, the training's and the held-out ones."""
+    return labelled_sprites(data) if isinstance(data, Sprites) else labelled_mnist(data)
+
+
 def _numbered(values: list) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 

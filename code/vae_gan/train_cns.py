@@ -14,10 +14,15 @@ LOG_DIR = SYSTEM_DIR / "log_dir" / "cns"
 
 
 def main() -> None:
+    train_on("cns", LOG_DIR, str(__doc__))
+
+
+def train_on(data_set: str, log_dir: Path, description: str) -> None:
+    """What either training script does: trains as the command line says, measures, and says how it went."""
     # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
-    config, folder = run_folders.parse_flags("vae_gan", PRESETS, LOG_DIR, str(__doc__))
+    config, folder = run_folders.parse_flags("vae_gan", PRESETS, log_dir, description)
     config = with_architecture(config)
-    found = data.load("cns", config)
+    found = data.load(data_set, config)
 
     flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from shared import trained_models
@@ -25,7 +30,7 @@ def main() -> None:
     from vae_gan import evaluation, training
     from vae_gan.networks import build_networks
 
-    folder = folder or run_folders.start("vae_gan", "cns", config, config.log_dir or LOG_DIR, found.sha256)
+    folder = folder or run_folders.start("vae_gan", data_set, config, config.log_dir or log_dir, found.sha256)
     with TrainingRun(folder, config, found.sha256) as run:
         trained = training.train(config, found, run)
         networks = trained_models.in_float32(trained, build_networks, config)
