@@ -1,9 +1,7 @@
 """Checkpoints under damage, kills and full disks: what would be broken is that a training can always go on."""
 
-import contextlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -40,17 +38,6 @@ def restored(found):
 
 def content(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@contextlib.contextmanager
-def disk_that_takes(size):
-    """Files cannot grow beyond `size` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # Saving and restoring
@@ -345,7 +332,9 @@ def test_a_leftover_of_the_same_step_is_no_part_of_the_next_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 100, 300, 50_000], ids=["nothing", "little", "some", "most"])
-def test_on_a_full_disk_the_earlier_checkpoints_stay_and_the_message_is_one_line(tmp_path, capsys, size):
+def test_on_a_full_disk_the_earlier_checkpoints_stay_and_the_message_is_one_line(
+    tmp_path, capsys, size, disk_that_takes
+):
     save(tmp_path, 1, 2)
     before = content(tmp_path)
     large = variable(7, size=20_000)

@@ -1,8 +1,5 @@
 """Image grids, pixel by pixel, and their files: what would be broken is every picture that the project shows."""
 
-import contextlib
-import resource
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,17 +9,6 @@ from shared.flags import UserError
 
 # Six images of 1 x 2 pixels; image k is all k tenths but its last pixel, which is white.
 SIX = np.stack([np.array([[[k / 10], [1.0]]]) for k in range(6)])
-
-
-@contextlib.contextmanager
-def disk_that_takes(size):
-    """Files cannot grow beyond `size` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_images_stand_row_by_row_from_the_upper_left():
@@ -93,7 +79,7 @@ def test_a_saved_picture_replaces_the_one_before_and_leaves_nothing_else(tmp_pat
         assert image.getpixel((0, 0)) == 200
 
 
-def test_a_picture_that_the_full_disk_cut_is_not_left_in_place_of_the_one_before(tmp_path):
+def test_a_picture_that_the_full_disk_cut_is_not_left_in_place_of_the_one_before(tmp_path, disk_that_takes):
     path = tmp_path / "picture.png"
     image_grids.save(np.zeros([4, 4, 1], np.uint8), path)
     before = path.read_bytes()

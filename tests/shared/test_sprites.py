@@ -1,8 +1,6 @@
 """2D Sprites: rebuilt from drawn sheets, read from a drawn archive, and refused where anything is wrong."""
 
-import contextlib
 import json
-import resource
 
 import h5py
 import numpy as np
@@ -118,24 +116,13 @@ def test_a_sheet_that_is_missing_or_of_another_size_is_named_and_nothing_is_writ
 # Where they cannot be written
 
 
-@contextlib.contextmanager
-def disk_that_takes(size):
-    """Files cannot grow beyond `size` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_folder_below_a_file_is_refused(sheets, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write .*file/made/sprites.npy: .*Not a directory"):
         make(sheets, tmp_path / "file" / "made")
 
 
-def test_a_full_disk_is_refused_and_leaves_what_was_there(sheets, tmp_path):
+def test_a_full_disk_is_refused_and_leaves_what_was_there(sheets, tmp_path, disk_that_takes):
     made = make(sheets, tmp_path / "made").sha256
     with disk_that_takes(20_000), pytest.raises(UserError, match="cannot write .*sprites.npy: .*File too large"):
         make(sheets, tmp_path / "made", {"hair": LAYERS["hair"], "body": LAYERS["body"]})

@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -85,17 +84,6 @@ def content(folder):
 
 def cut(checkpoint):
     os.truncate(checkpoint / "variables.data-00000-of-00001", 1)
-
-
-@contextlib.contextmanager
-def disk_that_takes(size):
-    """Files cannot grow beyond `size` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # The log
@@ -361,7 +349,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_a_disk_that_fills_up_is_one_line_and_exit_2_and_the_checkpoints_stay(folder, capsys, what):
+def test_a_disk_that_fills_up_is_one_line_and_exit_2_and_the_checkpoints_stay(folder, capsys, what, disk_that_takes):
     train(folder, 4)
     before = content(folder / "checkpoints")
     write, named = WRITES[what]
@@ -384,7 +372,7 @@ def test_a_disk_that_fills_up_is_one_line_and_exit_2_and_the_checkpoints_stay(fo
 
 
 @pytest.mark.parametrize(("size", "named"), [(10, "TensorBoard's events to"), (200, "to the disk")])
-def test_a_full_disk_does_not_cost_the_log_when_a_run_is_resumed(folder, capsys, size, named):
+def test_a_full_disk_does_not_cost_the_log_when_a_run_is_resumed(folder, capsys, size, named, disk_that_takes):
     train(folder, 4)
     before = (folder / "metrics.jsonl").read_bytes()
     assert len(before) > size
