@@ -59,7 +59,7 @@ def main() -> None:
     flags.import_tensorflow()
     for path, text in documents().items():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         print(path.relative_to(ROOT))
 
 
@@ -88,7 +88,7 @@ def with_table(readme: Path, table: str) -> str:
     Raises:
         UserError: it has no such marks.
     """
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     require(BEGIN in text and END in text, f"{readme} lacks the lines {BEGIN} and {END}")
     return text[: text.index(BEGIN)] + f"{BEGIN}\n{table}" + text[text.index(END) :]
 

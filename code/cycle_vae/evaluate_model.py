@@ -70,8 +70,11 @@ def main() -> None:
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
-    more_of_published = chosen.record and not chosen.publish and run_folders.is_published(model_dir)
-    if (chosen.record or chosen.publish) and not more_of_published:
+    # Only where they are named: a command that finds no run must not change what is published.
+    more_of_published = chosen.record and chosen.model_dir is not None and run_folders.is_published(model_dir)
+    if more_of_published and not chosen.publish:
+        run_folders.recorded_run(model_dir, SYSTEM_DIR / "results.json")  # refuses now, and not in hours
+    elif chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     published = PUBLISHED / config.data_set
     if chosen.publish:
@@ -99,9 +102,11 @@ def main() -> None:
     if wanted & {"quick_probes", "classify", "record", "publish"}:
         numbers |= evaluation.quick_probes(networks, config, labelled, epochs)
     if "classify" in wanted:
+        if kept:  # now and after each probe, as what comes next may take hours
+            trained_models.write_numbers(earlier | numbers, numbers_dir, step)
         for found in evaluation.classify(networks, config, labelled, epochs, earlier if kept else {}):
             numbers |= found
-            if kept:  # now, as what comes next may take hours
+            if kept:
                 trained_models.write_numbers(earlier | numbers, numbers_dir, step)
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
@@ -116,7 +121,7 @@ def main() -> None:
     elif numbers:
         print(evaluation.report(numbers))
     if more_of_published:
-        trained_models.record_more(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json")
+        trained_models.record_more(earlier | numbers, model_dir, SYSTEM_DIR / "results.json")
     elif chosen.record or chosen.publish:
         trained_models.record(earlier | numbers, model_dir, step, SYSTEM_DIR / "results.json", published)
     if chosen.publish:

@@ -62,7 +62,8 @@ def main() -> None:
     start_digit, end_digit = chosen.start_digit, chosen.end_digit
     recorded = chosen.record or chosen.publish
     flags.require(chosen.iteration is None or not recorded, "--record, --publish: leave out --iteration")
-    if chosen.interpolate:
+    if chosen.interpolate or start_digit is not None or end_digit is not None:
+        flags.require(chosen.interpolate, "--start_digit, --end_digit: of --interpolate, which is not there")
         start_digit, end_digit = digit("start_digit", start_digit), digit("end_digit", end_digit)
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
@@ -86,7 +87,7 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.check_data(model_dir, data.sha256, recorded)
+        own_data = run_folders.check_data(model_dir, data.sha256, recorded)
 
     if wanted & {"evaluate", "json", "record", "publish"}:
         is_published = run_folders.is_published(model_dir)
@@ -94,7 +95,8 @@ def main() -> None:
         judge = classifier.load(judge_dir)
         numbers = evaluation.evaluate(networks, config, data, judge)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
-        trained_models.write_numbers(numbers, output_dir, step)
+        if own_data:
+            trained_models.write_numbers(numbers, output_dir, step)
         if recorded:
             metrics = {name: numbers[name] for name in ("encoder_accuracy", "generator_accuracy", "judge_accuracy")}
             metrics |= {"best_step": step}

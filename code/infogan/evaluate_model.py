@@ -73,10 +73,11 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if data is not None:
-        run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
+        own_data = run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
         numbers = evaluation.evaluate(networks, config, data)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
-        trained_models.write_numbers(numbers, output_dir, step)
+        if own_data:
+            trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json", published)

@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import errno
+import io
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -99,12 +101,19 @@ def from_json(config_class: type[ConfigT], values: Mapping[str, object]) -> Conf
 def run(main: Callable[[], None]) -> None:
     """Runs an entry script: what the user can mend becomes one line on standard error and exit status 2.
 
-    Ctrl-C outside a training's steps ends it at once, with exit status 130.
+    Ctrl-C outside a training's steps ends it at once, with exit status 130. What a terminal that is not UTF-8 cannot
+    show is printed as an escape, \\u9169.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except UserError as error:
         problem = str(error)
+    except shutil.Error as error:  # of copytree, which goes on and tells of each file
+        _, copy, reason = error.args[0][0]
+        problem = f"cannot write {copy}: {reason}"
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise

@@ -4,14 +4,13 @@ Kernels of four million weights and more are kept in 8 bits, with a scale for ea
 InfoGAN's two of 6.4 million would make its file 26 MB.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from shared.array_files import DAMAGE
 from shared.flags import UserError
 
 EIGHT_BITS_FROM = 4_000_000  # weights
@@ -46,7 +45,7 @@ def load(path: Path, networks: Iterable[keras.Model]) -> None:
             for name, weight in _weights(networks):
                 value = file[name]
                 weight.assign(value * file[f"{name}|scale"] if value.dtype == np.int8 else value.astype(np.float32))
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged or of other networks: {reason}") from error
 

@@ -196,6 +196,26 @@ def require_checkpoint(folder: Path) -> None:
     require(saved, f"--record, --publish: {folder} is no run with a checkpoint")
 
 
+def recorded_run(published: Path, results: Path) -> int:
+    """Which entry of results.json is of the run that published weights are of.
+
+    Raises:
+        UserError: none is, or several could be.
+    """
+    found = settings(published)
+    theirs = {"preset": "default"} | found["config"] | found
+    same = ("system", "data_set", "preset", "seed", "steps", "precision")
+    entries = json.loads(results.read_text()) if results.exists() else []
+    matching = [
+        number
+        for number, entry in enumerate(entries)
+        if all(entry[name] == theirs[name] for name in same)
+        and all(entry[name].startswith(theirs[name]) for name in ("command", "commit"))  # resumed: of each session
+    ]
+    require(len(matching) == 1, f"--record: {results.name} has {len(matching)} runs that {published} could be of")
+    return matching[0]
+
+
 def is_of_other_data(run_folder: Path, published: Path) -> bool:
     """Whether a run was trained on other data than the weights that are published, where any are."""
     return published.is_dir() and settings(published)["data_sha256"] != settings(run_folder)["data_sha256"]
@@ -260,6 +280,8 @@ def command() -> str:
             words.append("--resume")
         elif before == "--architecture":  # which file it was tells runs apart, where it lay does not
             words.append(Path(word).name)
+        elif word.startswith("--architecture="):
+            words.append(f"--architecture={Path(word).name}")
         elif not is_folder and word not in MACHINE_FLAGS and not word.startswith(MACHINE_FLAGS_WITH_VALUE):
             words.append(word)
         before = "" if is_folder else word

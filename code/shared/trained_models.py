@@ -102,25 +102,15 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
     _replace(results, json.dumps([*entries, entry], indent=2) + "\n")
 
 
-def record_more(metrics: dict[str, float], published: Path, step: int, results: Path) -> None:
-    """Adds numbers that were measured of published weights to what results.json has of the run that they are of.
+def record_more(metrics: dict[str, float], published: Path, results: Path) -> None:
+    """Adds what was measured of published weights, and not of their run, to what results.json has of that run.
 
     Raises:
         UserError: it has no such run, or several.
     """
-    settings = run_folders.settings(published)
     entries = json.loads(results.read_text()) if results.exists() else []
-    same = ("system", "data_set", "seed", "preset", "steps", "precision")
-    theirs = settings["config"] | settings | {"steps": step}
-    theirs.setdefault("preset", "default")
-    found = [
-        entry
-        for entry in entries
-        if all(entry[name] == theirs[name] for name in same)
-        and all(entry[name].startswith(theirs[name]) for name in ("command", "commit"))  # resumed: of each session
-    ]
-    require(len(found) == 1, f"--record: {results.name} has {len(found)} runs that {published} could be of")
-    found[0]["metrics"] |= metrics
+    its = entries[run_folders.recorded_run(published, results)]
+    its["metrics"] = metrics | its["metrics"]
     _replace(results, json.dumps(entries, indent=2) + "\n")
 
 
@@ -128,6 +118,7 @@ def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretra
     """Writes the networks' weights and the run's settings as a folder that `fill` takes."""
     settings = run_folders.settings(run_folder)
     published_weights.save(pretrained / "weights.npz", networks)
+    (pretrained / "evaluation.json").unlink(missing_ok=True)  # the numbers of the weights that were there before
     own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's
     settings["config"] |= dict.fromkeys(own_folders)
     _replace(pretrained / "settings.json", json.dumps({"steps": step} | settings, indent=2) + "\n")

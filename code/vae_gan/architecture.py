@@ -5,6 +5,7 @@ Source: architecture.json of the original, whose files are taken as they are; la
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -50,12 +51,12 @@ def read(path: Path) -> str:
         UserError: the file cannot be read, or `parse` refuses it.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--architecture: {path} cannot be read: {error}") from error
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--architecture: {path} is not JSON: {error}") from error
     line = json.dumps(values)
     try:
@@ -115,7 +116,7 @@ def _layers(values: Any, name: str) -> Layers:
         if len(pairs) != len(output):
             _refuse(f"{name}.{key}", pairs, f"as many pairs as {name}.output has numbers, {len(output)}")
     l2_reg = values.get("l2-reg", 0.0)
-    if isinstance(l2_reg, bool) or not isinstance(l2_reg, (int, float)) or not 0 <= l2_reg < math.inf:
+    if isinstance(l2_reg, bool) or not isinstance(l2_reg, (int, float)) or not 0 <= l2_reg <= sys.float_info.max:
         _refuse(f"{name}.l2-reg", l2_reg, "a number, 0 or more")
     kernel, stride = (tuple(tuple(pair) for pair in values[key]) for key in ("kernel", "stride"))
     return Layers(kernel, stride, tuple(output), float(l2_reg))

@@ -38,10 +38,12 @@ def load(data_set: str, config: Config) -> Data:
     """The data of a run: "cns" or "mnist".
 
     Raises:
-        UserError: they are missing, damaged or not of the architecture's size, or are fewer than a batch.
+        UserError: they are missing, damaged, not of the architecture's size, or fewer than a batch, or than two.
     """
     data = {"cns": characters, "mnist": digits}[data_set](config)
     batches.steps_per_epoch(len(data.train_images), config.batch_size)  # refuses a batch larger than the data
+    pictured = max(len(data.train_images), len(data.held_out_images))
+    require(pictured > 1, "the data is one image, or two of which one is held out: too few for a picture of two")
     return data
 
 

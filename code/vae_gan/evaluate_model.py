@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
 SYSTEM_DIR = Path(__file__).resolve().parent
@@ -75,6 +76,8 @@ def main() -> None:
     if wanted - {"sample"}:
         found = data.load(data_set, config)
         names, images = found.everything()
+        digits = np.concatenate([found.held_out_labels, found.train_labels])
+        shown_as = names if data_set == "cns" else digits.astype(str)
 
     flags.import_tensorflow()
     from shared import image_grids, trained_models
@@ -88,12 +91,13 @@ def main() -> None:
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / data_set)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     if found is not None:
-        run_folders.check_data(model_dir, found.sha256, chosen.record or chosen.publish)
+        own_data = run_folders.check_data(model_dir, found.sha256, chosen.record or chosen.publish)
 
     if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, found)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
-        trained_models.write_numbers(numbers, output_dir, step)
+        if own_data:
+            trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
             trained_models.record(numbers, model_dir, step, SYSTEM_DIR / "results.json", published)
         if chosen.publish:
@@ -113,10 +117,11 @@ def main() -> None:
             drawn[f"test-arith-{number}"] = pictures.arithmetic(networks, images[list(line)])
         results = [evaluation.arithmetic(networks, images, names, line) for line in lines]
         (output_dir / "samples").mkdir(parents=True, exist_ok=True)
-        (output_dir / "samples" / "arithmetic.json").write_text(json.dumps(results, indent=2, ensure_ascii=False))
+        text = json.dumps(results, indent=2, ensure_ascii=False)
+        (output_dir / "samples" / "arithmetic.json").write_text(text, encoding="utf-8")
         print(evaluation.arithmetic_report(results), file=sys.stderr if chosen.json else sys.stdout)
     if chosen.embed:
-        evaluation.write_embedding(networks, images, names, output_dir / "embedding")
+        evaluation.write_embedding(networks, images, shown_as, output_dir / "embedding")
         print(output_dir / "embedding", file=sys.stderr)
     for name, picture in drawn.items():
         image_grids.save(picture, output_dir / "samples" / f"{name}.png")

@@ -12,6 +12,8 @@ sys.path.insert(0, str(SYSTEM_DIR.parent))
 from shared import flags
 from shared.datasets import cns
 
+LARGEST = 1024  # pixels a side: 20,000 of them would be 20 GB
+
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
@@ -30,9 +32,8 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
-    for name in ("number", "size"):
-        value = getattr(chosen, name)
-        flags.require(value >= 1, f"--{name}: expected 1 or more; got {value}")
+    flags.require(chosen.number >= 1, f"--number: expected 1 or more; got {chosen.number}")
+    flags.require(1 <= chosen.size <= LARGEST, f"--size: expected 1 to {LARGEST}; got {chosen.size}")
     output = chosen.output or cns.default_path()
     font = chosen.font or cns.find_font()
     found, skipped = cns.render(font, chosen.number, chosen.size)

@@ -328,7 +328,9 @@ def test_numbers_are_kept_as_they_come_and_published_with_later_ones(
     assert evaluated(folder / "system" / "pretrained" / "sprites").keys() == metrics.keys() | {"step"}
 
 
-def test_what_a_stopped_probing_found_is_kept_and_it_goes_on_from_there(run_of_its_own, sprites_dir, monkeypatch):
+def test_what_a_stopped_probing_found_is_kept_and_it_goes_on_from_there(
+    run_of_its_own, sprites_dir, monkeypatch, capsys
+):
     """Also of published weights, with --record, which adds to what results.json has of their run."""
     trained, where = [], ["--data_dir", sprites_dir]
     probe_code = probes.probe_code
@@ -359,7 +361,16 @@ def test_what_a_stopped_probing_found_is_kept_and_it_goes_on_from_there(run_of_i
     assert trained == ["Identity from s", "stopped", "Identity from z", "stopped", *others]
     entries = json.loads((evaluate_model.SYSTEM_DIR / "results.json").read_text())
     (entry,) = (entry for entry in entries if "z_accuracy_test_identities" in entry["metrics"])
-    assert {"step": 2} | entry["metrics"] == evaluated(published)
+    assert entry["metrics"].keys() | {"step"} == evaluated(published).keys()
+
+    (evaluate_model.SYSTEM_DIR / "results.json").write_text("[]")
+    before = (published / "evaluation.json").read_bytes()
+    for named, problem in [(more, "results.json has 0 runs"), (["--record", *where], "is no run with a checkpoint")]:
+        monkeypatch.setattr(evaluate_model, "LOG_DIR", published)  # where there is no run
+        with pytest.raises(SystemExit):
+            command(monkeypatch, evaluate_model, *named)
+        assert problem in capsys.readouterr().err
+    assert (published / "evaluation.json").read_bytes() == before
 
 
 def test_numbers_of_another_step_are_not_kept(run_of_its_own, sprites_dir, monkeypatch):

@@ -330,6 +330,7 @@ def test_a_judge_that_cannot_be_trained_is_refused_in_a_line_and_leaves_nothing(
     ([], "", "nothing to do; add --evaluate, --generate, --translate"),
     (["--interpolate", "--start_digit", 10], "", "--start_digit: expected 0 to 9; got 10"),
     (["--interpolate", "--start_digit", 3, "--end_digit", -1], "", "--end_digit: expected 0 to 9; got -1"),
+    (["--generate", "--start_digit", 3], "", "--start_digit, --end_digit: of --interpolate, which is not there"),
     (["--interpolate"], "12\n", "--start_digit: expected 0 to 9; got '12'"),
     (["--interpolate", "--start_digit", 3], "seven\n", "--end_digit: expected 0 to 9; got 'seven'"),
     (["--interpolate"], "", "--start_digit: expected 0 to 9; got ''"),

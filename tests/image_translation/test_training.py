@@ -110,6 +110,14 @@ def step(networks, optimizers, labels=None, config=CONFIG):
     return {name: float(value) for name, value in scalars.items()}
 
 
+def test_the_labels_and_codes_of_a_repeated_batch_are_learnt(built):
+    built.reset()
+    first, *_, last = (step(built.networks, built.optimizers) for _ in range(8))
+    for name, share in (("supervised", 0.1), ("cross_entropy_categorical", 0.3), ("total_loss", 0.3)):
+        assert last[name] < share * first[name], name
+    assert all(map(math.isfinite, last.values()))
+
+
 class Spy:
     """A network that keeps what it is called with, and what it says."""
 

@@ -198,7 +198,9 @@ def test_an_array_file_of_something_else_is_refused(tmp_path, arrays, problem):
 def test_a_damaged_array_file_is_refused(letters, tmp_path):
     cns.write(letters, tmp_path / "cns.npz", cns.LICENCE)
     raw = (tmp_path / "cns.npz").read_bytes()
-    for damaged in (raw[:200], b"", b"<html>"):
+    directory = raw.index(b"PK\1\2")  # where the zip file says how each of its files is packed
+    unknown_packing = raw[: directory + 10] + b"\x63" + raw[directory + 11 :]
+    for damaged in (raw[:200], b"", b"<html>", unknown_packing):
         (tmp_path / "cns.npz").write_bytes(damaged)
         with pytest.raises(UserError, match="is damaged, or no array file"):
             cns.read(tmp_path / "cns.npz", SHAPE)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import errno
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +143,29 @@ def test_a_full_disk_of_any_kind_or_one_to_read_only_names_the_file_where_it_is_
         raise OSError(number, "No room", "/runs/a/settings.json")
 
     assert run(main, capsys, monkeypatch) == ("train_mnist.py: cannot write /runs/a/settings.json: No room\n", 2)
+
+
+def test_a_full_disk_that_a_folder_is_copied_to_names_the_first_file(tmp_path, capsys, monkeypatch):
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "weights.npz").write_bytes(b"weights")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def main():
+        shutil.copytree(tmp_path / "judge", tmp_path / "copy", copy_function=full)
+
+    err, status = run(main, capsys, monkeypatch)
+    assert status == 2 and err.count("\n") == 1
+    assert err.startswith(f"train_mnist.py: cannot write {tmp_path / 'copy' / 'weights.npz'}: ") and "No space" in err
+
+
+def test_what_a_terminal_cannot_show_is_printed_as_an_escape(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), "latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    flags.run(lambda: print("\u00e9 \u916a"))
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"\xe9 \\u916a\n"
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,8 @@ def test_a_log_dir_that_is_a_file_is_refused_by_name(tmp_path):
         ("--max_steps 5 --resume=/home/me", "--max_steps 5 --resume"),
         ("--resume --max_steps 5", "--resume --max_steps 5"),
         ("--seed=1 --sizes 10 3", "--seed=1 --sizes 10 3"),
+        ("--architecture /home/me/small.json", "--architecture small.json"),
+        ("--architecture=/home/me/small.json", "--architecture=small.json"),
     ],
 )
 def test_a_recorded_command_has_no_folders_of_the_machine(monkeypatch, typed, recorded):

@@ -103,7 +103,8 @@ def test_a_transparent_pixel_is_black_whatever_its_hidden_colour(sheets, tmp_pat
     (lambda path: Image.new("RGBA", (13 * CELL, 20 * CELL)).save(path),
      "gold.png is 104 x 160 pixels, a sheet has 104 x 168"),
     (lambda path: path.write_text("<html>"), "gold.png is not a picture"),
-], ids=["missing", "other size", "no picture"])  # fmt: skip
+    (lambda path: path.write_bytes(path.read_bytes().replace(b"IDAT", b"I AT")), "gold.png is not a picture"),
+], ids=["missing", "other size", "no picture", "damaged"])  # fmt: skip
 def test_a_sheet_that_is_missing_or_of_another_size_is_named_and_nothing_is_written(
     sheets, tmp_path, break_sheet, told
 ):
@@ -176,7 +177,8 @@ def test_the_archives_columns_come_first_and_characters_in_the_order_of_their_nu
     (lambda path: write_mat(path, [np.zeros([2, 47])]), "expected rows of 48 values; got shape"),
     (lambda path: write_mat(path, [np.full([2, 48], 255.0), np.zeros([3, 48])]), r"numbers in \[0, 1\]"),
     (lambda path: path.write_bytes(b"MATLAB 5.0"), "not one of the original's .mat files"),
-], ids=["fewer frames", "other size", "other range", "older format"])  # fmt: skip
+    (lambda path: write_mat(path, []), "sprites_2.mat has no sequence of frames"),
+], ids=["fewer frames", "other size", "other range", "older format", "empty"])  # fmt: skip
 def test_a_file_of_the_archive_that_differs_is_named(archive, tmp_path, write, told):
     write(archive[0] / "sprites_2.mat")
     with pytest.raises(UserError, match=told):

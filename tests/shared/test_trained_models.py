@@ -141,7 +141,9 @@ def test_published_weights_come_with_the_settings_and_without_the_publishers_fol
     config = run_folders.saved_config(published, "infogan", Config)
     assert config == Config(seed=4, save_every=1, log_every=1)
     assert (folder / "settings.json").read_text() == before
-    publish(folder, published, step=3)  # again, over the first
+    (published / "evaluation.json").write_text('{"accuracy": 0.9}')
+    publish(folder, published, step=3)  # again, over the first, whose numbers go with it
+    assert {path.name for path in published.iterdir()} == {"weights.npz", "settings.json"}
     assert json.loads((published / "settings.json").read_text())["steps"] == 3
     networks = build()
     assert trained_models.fill(networks, published) == 3 and values(networks) == {3}
@@ -237,14 +239,13 @@ def test_more_numbers_of_published_weights_join_those_of_their_run_and_of_no_oth
     folder, other_seed = (train(tmp_path / "log_dir", config=Config(seed=seed, save_every=1)) for seed in (4, 5))
     published = publish(folder, tmp_path / "pretrained")
     with pytest.raises(UserError, match="results.json has 0 runs that .*pretrained could be of"):
-        trained_models.record_more({"bound": 2.0}, published, 4, results)
+        trained_models.record_more({"bound": 2.0}, published, results)
     for run, step in [(folder, 3), (folder, 4), (other_seed, 4)]:
         trained_models.record({"accuracy": 0.9}, run, step, results, published)
-    trained_models.record_more({"bound": 2.0, "accuracy": 0.8}, published, 4, results)
-    as_it_was = {"accuracy": 0.9}
-    assert [entry["metrics"] for entry in json.loads(results.read_text())] == [
-        as_it_was, {"accuracy": 0.8, "bound": 2.0}, as_it_was
-    ]  # fmt: skip
+    trained_models.record_more({"bound": 2.0, "accuracy": 0.8}, published, results)
+    of_the_run = {"accuracy": 0.9}  # and not of the rounded weights
+    more = of_the_run | {"bound": 2.0}
+    assert [entry["metrics"] for entry in json.loads(results.read_text())] == [of_the_run, more, of_the_run]
 
 
 def test_evaluation_does_not_change_the_run_it_evaluates(tmp_path):

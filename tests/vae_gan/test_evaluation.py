@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image, ImageFont
 from vae_gan_tiny import CONFIG, SIDE, architecture, data
 
 from shared import flags, run_folders
-from shared.datasets import cns
+from shared.datasets import cns, mnist
 from shared.flags import UserError
 from vae_gan import data as data_module
 from vae_gan import evaluate_model, evaluation, make_cns, pictures, train_cns, train_mnist
@@ -302,7 +303,11 @@ def test_published_weights_give_the_runs_numbers_from_a_folder_of_pictures_too(
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["pixel_error"] == pytest.approx(entry["metrics"]["pixel_error"], rel=0.05)
     assert sorted(published.rglob("*")) == before
-    assert (log_dir / "cns" / "published_cns" / "evaluation.json").exists()
+    evaluated = log_dir / "cns" / "published_cns" / "evaluation.json"
+    assert not evaluated.exists()  # JPEG made other data of them
+    command(monkeypatch, evaluate_model, "--json", "--model_dir", published, "--datadir", characters / "cns.npz")
+    assert json.loads(evaluated.read_text()) == {"step": entry["steps"]} | json.loads(capsys.readouterr().out)
+    assert sorted(published.rglob("*")) == before
 
 
 def test_samples_need_no_data(run_folder, monkeypatch, capsys):
@@ -324,6 +329,17 @@ def test_digits_are_padded_and_a_dc_gan_without_encoder_trains_on_them(log_dir, 
         command(monkeypatch, evaluate_model, "--reconstruct", "--embed", "--data_set", "mnist")
     assert error.value.code == 2
     assert "is a DC-GAN, without encoder: leave out --embed, --reconstruct" in capsys.readouterr().err
+
+
+def test_digits_are_called_by_their_number_and_projected_by_what_they_are(log_dir, monkeypatch, capsys, tmp_path):
+    (tmp_path / "architecture.json").write_text(architecture(side=32, layers=4))
+    own = ["--architecture", tmp_path / "architecture.json", "--data_dir", SAMPLE, "--unverified_data"]
+    command(monkeypatch, train_mnist, *own, "--batch_size", 4, "--max_steps", 1)
+    (tmp_path / "lines.txt").write_text("test0 test1 train2\n")
+    command(monkeypatch, evaluate_model, "--embed", "--arithmetic", tmp_path / "lines.txt", "--data_set", "mnist")
+    assert "test0 - test1 + train2: nearest" in capsys.readouterr().out
+    labels = (run_folders.newest(log_dir / "mnist") / "embedding" / "labels.tsv").read_text().split()
+    assert labels == mnist.load(SAMPLE, unverified=True).test_labels[:10].astype(str).tolist()
 
 
 def test_padded_digits_stand_in_the_middle():
@@ -376,6 +392,12 @@ def test_data_that_do_not_fit_are_refused(characters, tmp_path, monkeypatch, cap
     assert "batch_size is 41: allowed are 1 to 40" in err
     err = refusal(capsys, monkeypatch, train_mnist, *own, "--data_dir", SAMPLE, "--unverified_data")
     assert "--architecture: hwc is [8, 8, 1]: digits need [32, 32, 1]" in err
+    (tmp_path / "one").mkdir()
+    shutil.copy(characters / "pictures" / "U65.jpg", tmp_path / "one")
+    err = refusal(
+        capsys, monkeypatch, train_cns, *own, "--datadir", tmp_path / "one", "--held_out", 0, "--batch_size", 1
+    )
+    assert "too few for a picture of two" in err
     (tmp_path / "empty").mkdir()
     assert "has no pictures" in refusal(capsys, monkeypatch, train_cns, *own, "--datadir", tmp_path / "empty")
     assert not (tmp_path / "log_dir").exists()
@@ -398,7 +420,7 @@ def test_a_character_that_is_not_in_the_data_is_named(run_folder, characters, tm
 
 @pytest.mark.parametrize("arguments, problem", [
     (["--number", "0"], "--number: expected 1 or more; got 0"),
-    (["--size", "0"], "--size: expected 1 or more; got 0"),
+    (["--size", "0"], "--size: expected 1 to 1024; got 0"),
     (["--font", "/nowhere.ttf"], "/nowhere.ttf cannot be read as a font"),
 ])  # fmt: skip
 def test_a_data_set_that_cannot_be_made_is_refused_in_a_line(tmp_path, monkeypatch, capsys, arguments, problem):

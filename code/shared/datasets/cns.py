@@ -11,8 +11,6 @@ import os
 import re
 import sys
 import unicodedata
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from shared.array_files import DAMAGE
 from shared.flags import UserError, require
 
 FONT_FILE = "TW-Kai-98_1.ttf"
@@ -165,7 +164,7 @@ def write(found: Characters, path: Path, licence: str) -> None:
         path.mkdir(parents=True, exist_ok=True)
         require(not any(path.iterdir()), f"{path} is not empty")
         if licence:
-            (path / "LICENCE.txt").write_text(f"{licence}\n")
+            (path / "LICENCE.txt").write_text(f"{licence}\n", encoding="utf-8")
         for image, name in zip(found.images, found.names):
             Image.fromarray(image[:, :, 0]).save(path / f"U{ord(name)}.jpg", quality=95)
     except OSError as error:
@@ -190,7 +189,7 @@ def read(path: Path, shape: tuple[int, int, int]) -> Characters:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             images, names = archive["images"], archive["names"]
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise UserError(f"{path} is damaged, or no array file of images and names: {error}") from error
     expected = f"uint8 [number, {', '.join(map(str, shape))}]"
     require(images.dtype == np.uint8 and images.shape[1:] == shape and len(images) > 0,

@@ -196,7 +196,7 @@ def _cells(path: Path) -> np.ndarray:
             require(picture.size == size, f"{path} is {picture.size[0]} x {picture.size[1]} pixels, "
                     f"a sheet has {size[0]} x {size[1]}")  # fmt: skip
             pixels = np.asarray(picture.convert("RGBA"))
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, on damaged files
         raise UserError(f"{path} is not a picture: {error}") from None
     cells = pixels.reshape(len(rows), CELL, COLUMNS, CELL, 4).transpose(0, 2, 1, 3, 4)
     margin = (CELL - FRAME) // 2
@@ -222,6 +222,7 @@ def _sequences(path: Path) -> list[np.ndarray]:
             sequences = [np.asarray(file[reference]) for reference in np.asarray(file["sprites"]).ravel()]
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not one of the original's .mat files: {error}") from None
+    require(bool(sequences), f"{path} has no sequence of frames")
     values = FRAME * FRAME * 3
     for sequence in sequences:
         require(sequence.ndim == 2 and sequence.shape[1] == values,
