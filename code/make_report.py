@@ -16,7 +16,7 @@ CODE = Path(__file__).resolve().parent
 ROOT = CODE.parent
 sys.path.insert(0, str(CODE))
 
-from shared import flags
+from shared import files, flags, run_folders
 from shared.flags import RunFlags, require
 
 # What the tables show of each system.
@@ -59,7 +59,7 @@ def main() -> None:
     flags.import_tensorflow()
     for path, text in documents().items():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        files.write_text(path, text)
         print(path.relative_to(ROOT))
 
 
@@ -78,8 +78,7 @@ def documents() -> dict[Path, str]:
 
 def results_of(system: str) -> list[dict[str, Any]]:
     """Every recorded run of a system."""
-    path = CODE / system / "results.json"
-    return json.loads(path.read_text()) if path.exists() else []
+    return run_folders.recorded_runs(CODE / system / "results.json")
 
 
 def with_table(readme: Path, table: str) -> str:

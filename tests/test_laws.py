@@ -122,15 +122,16 @@ def test_a_system_and_shared_work_with_all_else_deleted(system, tmp_path, import
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(CODE)))
-def test_every_command_helps_from_another_folder(script, tmp_path):
-    process = python(script, "--help", cwd=tmp_path)
-    assert (process.returncode, process.stderr) == (0, "")
-    assert "usage:" in process.stdout and list(tmp_path.iterdir()) == []
+def test_every_command_helps_from_its_own_folder_and_from_another(script, tmp_path):
+    for folder in (script.parent, tmp_path):
+        process = python(script, "--help", cwd=folder)
+        assert (process.returncode, process.stderr) == (0, "")
+        assert "usage:" in process.stdout and list(tmp_path.iterdir()) == []
 
 
 def test_flags_run_folders_and_data_are_there_without_tensorflow():
     """So that a mistake on the command line is answered at once."""
-    names = ["flags", "run_folders", "code_mapping", "image_grids"]
+    names = ["flags", "run_folders", "code_mapping", "image_grids", "files"]
     names += [f"datasets.{path.stem}" for path in modules(CODE / "shared" / "datasets")]
     assert "datasets.mnist" in names
     statements = "import sys\n" + "".join(f"import shared.{name}\n" for name in names)

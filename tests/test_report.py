@@ -42,12 +42,16 @@ def test_every_default_is_the_originals_and_its_flags_are_taken(document):
     system, _, data_set = document.rpartition("_")
     config = importlib.import_module(f"{system}.config")
     preset = config.PRESETS[make_report.ARCHITECTURES[system, data_set][0]]
-    aliases = {"num_z": "--zlen", "batch_size": "--bsize", "max_epochs": "--maxepoch", "lr_d": "--lr"}
+    aliases = {
+        "infogan": {"num_z": "--zlen", "batch_size": "--bsize", "max_epochs": "--maxepoch", "lr_d": "--lr"},
+        "vae_gan": {"max_epochs": "--n_epoch"},
+        "cycle_vae": {"max_epochs": "--end_epoch"},
+    }
     for name, (flag, value) in make_report.originals()[document].items():
         assert name in make_report.flags_of(config.Config)
         ours = getattr(preset, name)
         assert (list(ours) if isinstance(ours, tuple) else str(ours) if isinstance(ours, Path) else ours) == value, name
-        assert flag in (None, f"--{name}") or (system == "infogan" and flag == aliases[name])
+        assert flag in (None, f"--{name}") or flag == aliases[system][name]
 
 
 def test_flags_that_the_command_line_does_not_have_are_in_no_document():

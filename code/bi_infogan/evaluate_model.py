@@ -85,7 +85,8 @@ def main() -> None:
     classifier = None
     if wanted - {"generate", "reconstruct"}:
         by_hand = model_dir / evaluation.ENCODINGS  # what is written here goes to output_dir, beside published weights
-        classifier = evaluation.classifier(networks, config, data, model_dir if by_hand.exists() else output_dir)
+        map_dir = model_dir if by_hand.exists() else output_dir
+        classifier = evaluation.classifier(networks, config, data, map_dir, own_data)
     if wanted & {"evaluate", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, data, classifier)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bi_infogan import losses, pictures
 from bi_infogan.config import Config
 from bi_infogan.networks import Networks
-from shared import code_mapping
+from shared import code_mapping, files
 from shared.code_mapping import UNMATCHED
 from shared.datasets import mnist
 from shared.flags import UserError, require
@@ -46,12 +46,14 @@ def categories(networks: Networks, images: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def classifier(networks: Networks, config: Config, data: mnist.Mnist, folder: Path) -> Classifier | None:
+def classifier(
+    networks: Networks, config: Config, data: mnist.Mnist, folder: Path, keep_map: bool = True
+) -> Classifier | None:
     """The categorical code that names most training images right; None where there is no categorical code.
 
     Categories stand for the digits that encodings.txt in the folder gives them. Where there is no such file, or it is
     one that this function wrote, they are matched one to one on the training labels, and it is written (anew: it may
-    be of other weights). Test labels choose nothing.
+    be of other weights), unless `keep_map` is false, as on other data than the model's. Test labels choose nothing.
 
     Raises:
         UserError: encodings.txt was written by hand and is wrong.
@@ -66,10 +68,13 @@ def classifier(networks: Networks, config: Config, data: mnist.Mnist, folder: Pa
     if path.exists() and not (path.is_file() and copy.exists() and copy.read_bytes() == path.read_bytes()):
         maps = read_encodings(path, config)
         print(f"Category of each digit: {path}, kept as written by hand", file=sys.stderr)
+    elif not keep_map:
+        print(f"Category of each digit: mapped on training labels, not kept: {text.strip()}", file=sys.stderr)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text)
-        path.write_text(text)
+        path.unlink(missing_ok=True)  # or, stopped here, an old map would pass for one made by hand
+        files.write_text(copy, text)
+        files.write_text(path, text)
         print(f"Category of each digit: mapped on training labels, {path}: {text.strip()}", file=sys.stderr)
     accuracies = [code_mapping.accuracy(mapping[train[:, k]], data.train_labels) for k, mapping in enumerate(maps)]
     code = int(np.argmax(accuracies))
@@ -92,7 +97,7 @@ def read_encodings(path: Path, config: Config) -> list[np.ndarray]:
         UserError: a line is not such a one; the message shows it.
     """
     try:
-        lines = path.read_text().strip().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     number = len(config.categorical_sizes)

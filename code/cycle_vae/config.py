@@ -35,7 +35,7 @@ class Config(RunFlags):
     """Between the layers."""
     batch_size: int = 16
     """Pairs of images a step; the reverse cycle takes two more batches of single images."""
-    end_epoch: int = 500
+    max_epochs: Annotated[int, tyro.conf.arg(aliases=["--end_epoch"])] = 500
     """Epochs planned; an epoch has as many steps as there are whole batches of pairs."""
     initial_learning_rate: float = 1e-4
     """Of both Adams."""
@@ -69,7 +69,7 @@ class Config(RunFlags):
 
     def check(self) -> None:
         super().check()
-        self.require_at_least(1, "style_dim", "class_dim", "filters", "batch_size", "end_epoch", "picture_every")
+        self.require_at_least(1, "style_dim", "class_dim", "filters", "batch_size", "max_epochs", "picture_every")
         self.require_at_least(0, "initial_learning_rate", "step_size")
         self.require_at_least(0, "reconstruction_coef", "kl_divergence_coef", "reverse_cycle_coef")
         require(len(self.filters) >= 2, f"--filters: expected two numbers or more; got {self.filters}")
@@ -86,7 +86,7 @@ PRESETS = {
         class_dim=16,
         filters=(16, 32, 64),
         batch_size=64,
-        end_epoch=100,
+        max_epochs=100,
         step_size=80,
         picture_every=5,
     ),

@@ -135,10 +135,10 @@ def train(config: Config, data: PairedImages, run: TrainingRun) -> Networks:
     steps_per_epoch = pairs.steps_per_epoch(data, config.batch_size)
     networks = build_networks(config)
     optimizers = build_optimizers(networks, config, steps_per_epoch)
-    curves = tf.Variable(tf.zeros([config.end_epoch, len(CURVES)]))  # each epoch's means; a checkpoint keeps them
+    curves = tf.Variable(tf.zeros([config.max_epochs, len(CURVES)]))  # each epoch's means; a checkpoint keeps them
     run.track(networks=networks, optimizers=optimizers, curves=curves)
 
-    last = min(config.end_epoch * steps_per_epoch, config.max_steps or sys.maxsize)
+    last = min(config.max_epochs * steps_per_epoch, config.max_steps or sys.maxsize)
     for step in run.steps(last):
         epoch = step // steps_per_epoch
         batch = Batch(*map(tf.constant, pairs.batch(data, step, config.batch_size, config.seed)))

@@ -13,7 +13,7 @@ import tensorflow as tf
 from image_translation import evaluation, labelled_images, losses, pictures
 from image_translation.config import DIGITS, Config
 from image_translation.networks import Networks, build_networks, code_sizes, encoding
-from shared import checkpoints, latent_codes
+from shared import checkpoints, files, latent_codes
 from shared.datasets import mnist
 from shared.fused_layers import FusedAdam
 from shared.latent_codes import Codes
@@ -185,9 +185,7 @@ def append_info(path: Path, step: int, numbers: dict, scalars: dict[str, tf.Tens
     shown = ", ".join(f"{name} {float(value):.4f}" for name, value in scalars.items())
     lines = path.read_text().splitlines() if path.exists() else []
     before = [line for line in lines if (found := re.match(r"Iteration (\d+):", line)) and int(found[1]) < step]
-    partial = path.with_name(f".{path.name}")  # a kill or a full disk must not cost the earlier lines
-    partial.write_text("\n".join([*before, f"Iteration {step}: {accuracies}; {shown}"]) + "\n")
-    partial.replace(path)
+    files.write_text(path, "\n".join([*before, f"Iteration {step}: {accuracies}; {shown}"]) + "\n")
 
 
 def scalars_of_the_original(scalars: dict[str, tf.Tensor]) -> dict[str, float]:

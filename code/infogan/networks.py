@@ -1,7 +1,7 @@
 """The three networks of InfoGAN: generator, discriminator, and recognition network Q(c|x) on the same trunk."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers
@@ -51,8 +51,10 @@ def dense(units: int, **options) -> layers.Layer:
     return layers.Dense(units, kernel_initializer=normal(), **options)
 
 
-def continuous_head(units: int, x):
-    return dense(units, dtype="float32")(x) if units else x[:, :0]  # a dense layer has one unit or more
+def continuous_head(units: int, x) -> Any:
+    if units:
+        return dense(units, dtype="float32")(x)
+    return keras.ops.cast(x[:, :0], "float32")  # Keras refuses a dense layer of no units
 
 
 def conv(filters: int, layer=layers.Conv2D) -> layers.Layer:

@@ -4,7 +4,6 @@ A checkpoint is a folder step_<steps>/ of what tf.train.Checkpoint writes, and m
 sha256 of each file. It is written under a hidden name and renamed when complete, so a kill leaves none half done.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from shared.files import sha256
 from shared.flags import UserError
 
 
@@ -106,15 +106,6 @@ def remove_leftovers(folder: Path) -> None:
         shutil.rmtree(partial)
 
 
-def sha256(path: Path) -> str:
-    """The file's hex digest."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_" + 8 * "[0-9]"), reverse=True)  # as `save` names them, and no copies
 
@@ -129,6 +120,10 @@ def _problem(checkpoint: Path) -> str | None:
     for name, digest in digests.items():
         if not (checkpoint / name).is_file():
             return f"{name} is missing"
-        if sha256(checkpoint / name) != digest:
+        try:
+            intact = sha256(checkpoint / name) == digest
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+        if not intact:
             return f"{name} is damaged"
     return None

@@ -16,6 +16,12 @@ import typeguard
 import tyro
 from typeguard import CollectionCheckStrategy
 
+# What the system says of a file that the user can mend.
+PROBLEMS_OF_FILES = {
+    "write": (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    "use": (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EIO),
+}
+
 
 class UserError(Exception):
     """What the user can mend: the message says in one line what is wrong and what to do."""
@@ -115,9 +121,10 @@ def run(main: Callable[[], None]) -> None:
         _, copy, reason = error.args[0][0]
         problem = f"cannot write {copy}: {reason}"
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+        verb = {number: verb for verb, numbers in PROBLEMS_OF_FILES.items() for number in numbers}.get(error.errno)
+        if verb is None:
             raise
-        problem = f"cannot write {error.filename or 'to the disk'}: {error.strerror}"
+        problem = f"cannot {verb} {error.filename or 'to the disk'}: {error.strerror}"
     except KeyboardInterrupt:  # outside a training's steps, which end by saving
         sys.exit(130)
     else:

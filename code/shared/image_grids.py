@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from shared.files import written_whole
 from shared.flags import require
 
 
@@ -37,10 +38,5 @@ def save(picture: np.ndarray, path: Path) -> None:
     The file appears whole or not at all: it is written under another name and then renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    try:
-        with partial.open("wb") as file:
-            Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, path.suffix[1:])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, partial.open("wb") as file:
+        Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, path.suffix[1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from shared.array_files import DAMAGE
+from shared.files import DAMAGED_ARRAYS, written_whole
 from shared.flags import UserError
 
 EIGHT_BITS_FROM = 4_000_000  # weights
@@ -29,9 +29,8 @@ def save(path: Path, networks: Iterable[keras.Model]) -> None:
             in_range = np.abs(value).max(initial=0) <= np.finfo(np.float16).max  # a moving variance may not be
             arrays[name] = value.astype(np.float16 if in_range else np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")  # a full disk must not cost what was published before
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        np.savez_compressed(partial, **arrays)
 
 
 def load(path: Path, networks: Iterable[keras.Model]) -> None:
@@ -45,7 +44,7 @@ def load(path: Path, networks: Iterable[keras.Model]) -> None:
             for name, weight in _weights(networks):
                 value = file[name]
                 weight.assign(value * file[f"{name}|scale"] if value.dtype == np.int8 else value.astype(np.float32))
-    except DAMAGE as error:
+    except DAMAGED_ARRAYS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged or of other networks: {reason}") from error
 

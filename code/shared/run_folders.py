@@ -20,7 +20,7 @@ from typing import Protocol
 
 import tyro
 
-from shared import flags
+from shared import files, flags
 from shared.flags import ConfigT, UserError, require
 
 # What may differ between a run's settings and the flags of a command that resumes it.
@@ -114,7 +114,7 @@ def start(system: str, data_set: str, config: flags.RunFlags, log_dir: Path, dat
         "data_sha256": data_sha256,
         **this_session(),
     }
-    (folder / "settings.json").write_text(json.dumps(record, indent=2) + "\n")
+    files.write_text(folder / "settings.json", json.dumps(record, indent=2) + "\n")
     return folder
 
 
@@ -138,9 +138,8 @@ def record_session(folder: Path, step: int) -> None:
 
 def sessions(folder: Path) -> list[dict]:
     """Command, commit, threads and versions of each process that the run is the work of, the first one first."""
-    path = folder / "sessions.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [settings(folder), *(json.loads(line) for line in lines if line.endswith("}\n"))]  # a kill may cut one
+    later = files.json_lines(folder / "sessions.jsonl")
+    return [settings(folder), *(session for session in later if session.keys() >= {"command", "commit"})]
 
 
 def _new_folder(log_dir: Path, seed: int) -> Path:
@@ -196,6 +195,18 @@ def require_checkpoint(folder: Path) -> None:
     require(saved, f"--record, --publish: {folder} is no run with a checkpoint")
 
 
+def recorded_runs(results: Path) -> list[dict]:
+    """The entries of results.json, none where there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return json.loads(results.read_text()) if results.exists() else []
+    except ValueError as error:
+        raise UserError(f"{results} is damaged: {error}") from None
+
+
 def recorded_run(published: Path, results: Path) -> int:
     """Which entry of results.json is of the run that published weights are of.
 
@@ -205,10 +216,9 @@ def recorded_run(published: Path, results: Path) -> int:
     found = settings(published)
     theirs = {"preset": "default"} | found["config"] | found
     same = ("system", "data_set", "preset", "seed", "steps", "precision")
-    entries = json.loads(results.read_text()) if results.exists() else []
     matching = [
         number
-        for number, entry in enumerate(entries)
+        for number, entry in enumerate(recorded_runs(results))
         if all(entry[name] == theirs[name] for name in same)
         and all(entry[name].startswith(theirs[name]) for name in ("command", "commit"))  # resumed: of each session
     ]
@@ -261,11 +271,13 @@ def saved_config(folder: Path, system: str, config_class: type[ConfigT]) -> Conf
     """The config that a run of this system was started with.
 
     Raises:
-        UserError: not a run's folder, or a run of another system.
+        UserError: not a run's folder, a run of another system, or a setting out of range.
     """
     values = settings(folder)
     require(values.get("system") == system, f"{folder} is a run of {values.get('system')}, not of {system}")
-    return flags.from_json(config_class, values["config"])
+    config = flags.from_json(config_class, values["config"])
+    config.check()
+    return config
 
 
 def command() -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import keras
 
-from shared import checkpoints, published_weights, run_folders, training_run
+from shared import checkpoints, files, published_weights, run_folders, training_run
 from shared.flags import ConfigT, UserError, require
 
 
@@ -68,7 +68,7 @@ def output_dir(folder: Path, log_dir: Path) -> Path:
 def write_numbers(numbers: dict, folder: Path, step: int) -> None:
     """Writes evaluation.json, with the step whose weights gave the numbers."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "evaluation.json", json.dumps({"step": step} | numbers, indent=2) + "\n")
+    files.write_text(folder / "evaluation.json", json.dumps({"step": step} | numbers, indent=2) + "\n")
 
 
 def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path, published: Path) -> None:
@@ -96,10 +96,10 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
         "precision": settings["config"]["precision"],
         "metrics": metrics,
     }
-    entries = json.loads(results.read_text()) if results.exists() else []
+    entries = run_folders.recorded_runs(results)
     identity = ("data_set", "preset", "seed", "steps", "commit", "command")
     entries = [other for other in entries if any(other[name] != entry[name] for name in identity)]
-    _replace(results, json.dumps([*entries, entry], indent=2) + "\n")
+    files.write_text(results, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def record_more(metrics: dict[str, float], published: Path, results: Path) -> None:
@@ -108,10 +108,10 @@ def record_more(metrics: dict[str, float], published: Path, results: Path) -> No
     Raises:
         UserError: it has no such run, or several.
     """
-    entries = json.loads(results.read_text()) if results.exists() else []
+    entries = run_folders.recorded_runs(results)
     its = entries[run_folders.recorded_run(published, results)]
     its["metrics"] = metrics | its["metrics"]
-    _replace(results, json.dumps(entries, indent=2) + "\n")
+    files.write_text(results, json.dumps(entries, indent=2) + "\n")
 
 
 def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretrained: Path) -> None:
@@ -121,11 +121,4 @@ def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretra
     (pretrained / "evaluation.json").unlink(missing_ok=True)  # the numbers of the weights that were there before
     own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's
     settings["config"] |= dict.fromkeys(own_folders)
-    _replace(pretrained / "settings.json", json.dumps({"steps": step} | settings, indent=2) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file anew so that a full disk leaves the old one as it was."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text)
-    partial.replace(path)
+    files.write_text(pretrained / "settings.json", json.dumps({"steps": step} | settings, indent=2) + "\n")

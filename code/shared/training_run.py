@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from shared import checkpoints, image_grids, run_folders
+from shared import checkpoints, files, image_grids, run_folders
 from shared.flags import RunFlags, UserError, require
 
 CHECKPOINTS_KEPT = 2
@@ -201,7 +201,7 @@ class TrainingRun:
 
     def _refuse_lost_checkpoints(self) -> None:
         """A run that was killed before its first save begins anew; one that had saved must not."""
-        steps = [json.loads(line)["step"] for line in self._whole_lines()]
+        steps = [line["step"] for line in self._logged()]
         saves_every = run_folders.settings(self.folder)["config"]["save_every"]
         if steps and steps[-1] > saves_every:
             raise UserError(f"{self.folder} has no checkpoint, and its log reaches step {steps[-1]}: start a new run")
@@ -211,14 +211,11 @@ class TrainingRun:
     def _forget_lines_after(self, step: int) -> None:
         """Cuts the log back to the checkpoint, so that a resumed run's reads like an unbroken one's."""
         path = self.folder / "metrics.jsonl"
-        partial = path.with_name(".metrics.jsonl")  # a kill or a full disk must not cost the whole log
-        partial.write_text("".join(line for line in self._whole_lines() if json.loads(line)["step"] <= step))
-        partial.replace(path)
+        files.write_text(path, "".join(json.dumps(line) + "\n" for line in self._logged() if line["step"] <= step))
 
-    def _whole_lines(self) -> list[str]:
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        return [line for line in lines if line.endswith("}\n")]  # a kill may have cut the last one
+    def _logged(self) -> list[dict]:
+        lines = files.json_lines(self.folder / "metrics.jsonl")
+        return [line for line in lines if isinstance(line.get("step"), int)]
 
 
 def minutes(folder: Path, step: int) -> float:

@@ -35,7 +35,7 @@ class Config(RunFlags):
     """JSON file that describes the networks."""
     mode: Literal["VAE-GAN", "DC-GAN"] | None = None
     """DC-GAN trains without the encoder, on uniform noise; default: what the architecture says."""
-    n_epoch: int = 100
+    max_epochs: Annotated[int, tyro.conf.arg(aliases=["--n_epoch"])] = 100
     """Epochs planned: of as many iterations as the whole data set has batches, each iteration taking four."""
     batch_size: int = 64
     """Images an update."""
@@ -56,7 +56,7 @@ class Config(RunFlags):
 
     def check(self) -> None:
         super().check()
-        self.require_at_least(1, "n_epoch", "batch_size")
+        self.require_at_least(1, "max_epochs", "batch_size")
         self.require_at_least(0, "lr", "reconst_v_gan", "l2", "held_out")
         require(0 <= self.beta1 < 1, f"--beta1: expected 0 or more, below 1; got {self.beta1}")
 

@@ -153,7 +153,7 @@ def train(config: Config, data: Data, run: TrainingRun) -> Networks:
     architecture = architecture_of(config)
     # An epoch is counted in the whole data set, as the original counts its files, whatever is held out.
     iterations = batches.steps_per_epoch(data.number_of_images, config.batch_size)
-    last = min(config.n_epoch * iterations, config.max_steps or sys.maxsize)
+    last = min(config.max_epochs * iterations, config.max_steps or sys.maxsize)
     for step in run.steps(last):
         key = latent_codes.key(config.seed, step)
         noise = sample_noise(config.batch_size, architecture.z_dim, architecture.mode, key)

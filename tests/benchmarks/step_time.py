@@ -1,8 +1,8 @@
 """How long a training step takes: `python tests/benchmarks/step_time.py --system infogan --against naive`.
 
-`naive` is a plain port of the same step, written beside this file with stock Keras layers, optimizers and noise. Each
-has a process of its own, with the threads that its training would have; they take turns, so that the ratio of their
-times holds on a noisy machine.
+`naive` is a plain port of the same step, written beside this file with stock Keras layers, optimizers and noise; losses
+and initial weights are the system's own. Each has a process of its own, with the threads that its training would have;
+they take turns, so that the ratio of their times holds on a noisy machine.
 """
 
 import dataclasses

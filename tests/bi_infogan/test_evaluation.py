@@ -11,7 +11,7 @@ from PIL import Image
 
 from bi_infogan import evaluate_model, evaluation, pictures, train_mnist
 from bi_infogan.config import PRESETS, Config
-from shared import flags, run_folders
+from shared import files, flags, run_folders
 from shared.datasets import mnist
 from shared.flags import UserError
 
@@ -135,6 +135,28 @@ def test_a_file_that_was_mapped_for_other_weights_is_mapped_anew_unless_a_person
     path.write_text(LINE)
     evaluation.classifier(NETWORKS, Config(), data, tmp_path)
     assert path.read_text() == LINE
+
+
+def test_a_map_that_is_not_to_be_kept_or_is_half_written_does_not_pass_for_one_made_by_hand(
+    tmp_path, said, monkeypatch
+):
+    data = data_of(TRAIN_LABELS, [0, 1, 2])
+    path = tmp_path / "encodings.txt"
+    said(TRAIN, [4, 0, 9])
+    evaluation.classifier(NETWORKS, Config(), data, tmp_path)
+    before = path.read_bytes()
+    said([1, 1, 2, 2, 3, 3], [4, 0, 9])
+    assert evaluation.classifier(NETWORKS, Config(), data, tmp_path, keep_map=False).mapping[1] == TRAIN_LABELS[0]
+    assert path.read_bytes() == before
+
+    def stopped(path, text):
+        raise OSError("stopped")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="stopped"):
+        patch.setattr(files, "write_text", stopped)
+        evaluation.classifier(NETWORKS, Config(), data, tmp_path)
+    evaluation.classifier(NETWORKS, Config(), data, tmp_path)
+    assert path.read_text().startswith("1,2,3,")
 
 
 def test_of_several_codes_the_one_that_does_best_on_training_labels_is_the_classifier(tmp_path, said):

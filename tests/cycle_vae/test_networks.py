@@ -148,8 +148,8 @@ def test_no_two_kernels_start_alike_and_the_seed_decides():
 
 def test_defaults_are_the_originals():
     sprites, mnist = PRESETS["sprites"], PRESETS["mnist"]
-    assert (sprites.style_dim, sprites.class_dim, sprites.batch_size, sprites.end_epoch) == (512, 64, 16, 500)
-    assert (mnist.style_dim, mnist.class_dim, mnist.batch_size, mnist.end_epoch) == (16, 16, 64, 100)
+    assert (sprites.style_dim, sprites.class_dim, sprites.batch_size, sprites.max_epochs) == (512, 64, 16, 500)
+    assert (mnist.style_dim, mnist.class_dim, mnist.batch_size, mnist.max_epochs) == (16, 16, 64, 100)
     assert (sprites.step_size, mnist.step_size) == (0, 80)
     for config in (sprites, mnist):
         config.check()

@@ -23,7 +23,7 @@ from cycle_vae.training import CURVES, Optimizers
 from shared import latent_codes, run_folders
 from shared.training_run import TrainingRun
 
-CONFIG = Config(filters=(4, 6), style_dim=5, class_dim=3, batch_size=4, end_epoch=3, seed=3)
+CONFIG = Config(filters=(4, 6), style_dim=5, class_dim=3, batch_size=4, max_epochs=3, seed=3)
 IMAGES = np.random.default_rng(0).integers(0, 256, [26, 12, 12, 3]).astype(np.uint8)
 DATA = PairedImages(IMAGES, np.repeat([0, 1], 13), np.arange(26).reshape(13, 2))  # three batches and a rest
 untraced_step = training.train_step.python_function

@@ -7,8 +7,6 @@ bounds, 1 beyond one, 2 where a file cannot be read or its system is unknown.
 import importlib
 import os
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "code"), str(Path(__fi
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from shared import flags
+from shared.files import DAMAGED_ARRAYS
 from shared.flags import UserError
 
 # The module beside this file that rebuilds each system's numbers.
@@ -119,7 +118,7 @@ def main() -> None:
             with open(path, "rb") as file:
                 golden = dict(np.load(file))
             system = str(golden["system"])
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGED_ARRAYS as error:
             raise UserError(f"{path} is not a golden file: {error}") from None
         flags.require(system in ADAPTERS, f"{path}: unknown system {system}; known are {', '.join(ADAPTERS)}")
         print(f"{path}: {system}")

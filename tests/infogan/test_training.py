@@ -190,11 +190,12 @@ def test_gradients_are_clipped_by_the_norm_of_all_together(clip_norm, norm, clip
 # Learning
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_step_without_continuous_codes_is_a_step_on_the_category_alone(name):
-    config = dataclasses.replace(CONFIGS[name], num_continuous=0)
+def test_a_step_without_continuous_codes_is_a_step_on_the_category_alone(name, precision):
+    config = dataclasses.replace(CONFIGS[name], num_continuous=0, precision=precision)
     images, codes = batch(config)
-    scalars = training.train_step(*make(config), images, codes, KEY, config)
+    scalars = training.train_step.python_function(*make(config), images, codes, KEY, config)
     assert float(scalars["cross_entropy_continuous"]) == 0
     expected = math.log(10) - float(scalars["cross_entropy_categorical_0"])
     assert float(scalars["LI_G"]) == pytest.approx(expected, rel=1e-5)

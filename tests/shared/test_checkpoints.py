@@ -1,5 +1,6 @@
 """Checkpoints under damage, kills and full disks: what would be broken is that a training can always go on."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared import checkpoints, flags
+from shared import checkpoints, files, flags
 from shared.flags import UserError
 from shared.fused_layers import FusedAdam
 
@@ -186,6 +187,18 @@ def three(tmp_path_factory):
     folder = tmp_path_factory.mktemp("three")
     save(folder, 1, 2, 3)
     return folder
+
+
+def test_a_checkpoint_that_the_disk_does_not_give_back_is_passed_over(three, monkeypatch):
+    def sha256(path):
+        if "step_00000003" in str(path):
+            raise OSError(errno.EIO, "Input/output error")
+        return files.sha256(path)
+
+    monkeypatch.setattr(checkpoints, "sha256", sha256)
+    found = checkpoints.find(three)
+    assert found and found.step == 2
+    assert found.damage == [f"{three / 'step_00000003'}: {DATA} cannot be read: Input/output error"]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

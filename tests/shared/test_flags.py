@@ -168,6 +168,14 @@ def test_what_a_terminal_cannot_show_is_printed_as_an_escape(monkeypatch):
     assert terminal.buffer.getvalue() == b"\xe9 \\u916a\n"
 
 
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EIO])
+def test_a_path_that_is_something_else_or_a_failing_disk_is_one_line(capsys, monkeypatch, number):
+    def main():
+        raise OSError(number, "No good", "/runs/a/samples")
+
+    assert run(main, capsys, monkeypatch) == ("train_mnist.py: cannot use /runs/a/samples: No good\n", 2)
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "gone"), KeyError("a")], ids=repr
 )

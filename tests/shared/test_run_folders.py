@@ -218,6 +218,22 @@ def test_a_run_of_another_versions_settings_is_refused(log_dir):
         parse(log_dir, f"--resume {folder}")
 
 
+def test_a_run_whose_settings_are_out_of_range_is_refused_by_name(log_dir):
+    folder = start(log_dir)
+    settings = run_folders.settings(folder)
+    settings["config"]["seed"] = -1
+    (folder / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match="--seed: expected 0 to 2147483647; got -1"):
+        run_folders.saved_config(folder, "infogan", Config)
+
+
+def test_damaged_results_are_refused_by_name(tmp_path):
+    assert run_folders.recorded_runs(tmp_path / "results.json") == []
+    (tmp_path / "results.json").write_text('[{"system": "infogan"')
+    with pytest.raises(UserError, match=f"{tmp_path / 'results.json'} is damaged"):
+        run_folders.recorded_runs(tmp_path / "results.json")
+
+
 def test_the_newest_run_is_the_last_started_that_has_a_checkpoint(log_dir):
     assert run_folders.newest(log_dir) is None
     for name in ("20260102-000000_0", "20260102-000001_0", "20260103-000000_0"):

@@ -185,12 +185,15 @@ def test_a_run_that_is_complete_does_nothing_and_saves_nothing(folder):
     assert (written(), lines(folder)) == before
 
 
-@pytest.mark.parametrize("half", ["", '{"step": 6, "minu', '{"step": 6, "minutes": 0.0}', "\n"])
-def test_the_log_is_cut_back_to_the_checkpoint_and_a_half_written_line_goes(folder, half):
+@pytest.mark.parametrize(
+    "half",
+    [b"", b'{"step": 6, "minu', b'{"step": 6, "minutes": 0.0}', b"\n", b"{}\n", b'{"step": "6"}\n', b"\xff\n}\n"],
+)
+def test_the_log_is_cut_back_to_the_checkpoint_and_a_half_written_or_damaged_line_goes(folder, half):
     train(folder, 4)
     expected = lines(folder)
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 5, "minutes": 0.1, "g_loss": 0.1}\n' + half)
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 5, "minutes": 0.1, "g_loss": 0.1}\n' + half)
     train(folder, 4)
     assert lines(folder) == expected
     train(folder, 6)

@@ -365,7 +365,7 @@ def refusal(capsys, monkeypatch, module, *arguments):
 @pytest.mark.parametrize("arguments, problem", [
     (["--beta1", "1"], "--beta1: expected 0 or more, below 1; got 1.0"),
     (["--reconst_v_gan", "-1"], "--reconst_v_gan: expected 0 or more"),
-    (["--n_epoch", "0"], "--n_epoch: expected 1 or more"),
+    (["--n_epoch", "0"], "--max_epochs: expected 1 or more"),
     (["--held_out", "-1"], "--held_out: expected 0 or more"),
     (["--architecture", "/nowhere.json"], "--architecture: /nowhere.json cannot be read"),
     (["--data_dir", "/nowhere"], "/nowhere is not there: wanted a folder of pictures, or an .npz file"),

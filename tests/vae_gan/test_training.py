@@ -191,7 +191,7 @@ def test_one_adam_serves_all_and_its_count_advances_at_every_update():
 
 def test_defaults_are_the_originals():
     config = PRESETS["default"]
-    assert (config.n_epoch, config.batch_size, config.lr, config.beta1) == (100, 64, 2e-4, 0.5)
+    assert (config.max_epochs, config.batch_size, config.lr, config.beta1) == (100, 64, 2e-4, 0.5)
     assert (config.reconst_v_gan, config.l2) == (0.1, 0)
 
 
@@ -276,7 +276,7 @@ class Sessions:
     """One run of 12 steps without a break, and one that stopped in mid-epoch, after 3, and at an epoch's end, 10."""
 
     def __init__(self, folder):
-        config = dataclasses.replace(CONFIG, n_epoch=2, max_steps=12, log_every=1, save_every=5, seed=3, lr=2e-3)
+        config = dataclasses.replace(CONFIG, max_epochs=2, max_steps=12, log_every=1, save_every=5, seed=3, lr=2e-3)
         built = Built(config)
         self.unbroken, self.broken = (
             run_folders.start("vae_gan", "cns", config, folder / name, DATA.sha256) for name in ("unbroken", "broken")
@@ -392,14 +392,14 @@ def test_steps_train_on_training_images_alone_scaled_from_minus_one_to_one(monke
     assert len({noise.prior.numpy().tobytes() for _, noise in given}) == 7
 
 
-@pytest.mark.parametrize("n_epoch, max_steps, steps", [(1, None, ITERATIONS), (3, None, 3 * ITERATIONS), (3, 4, 4)])
+@pytest.mark.parametrize("max_epochs, max_steps, steps", [(1, None, ITERATIONS), (3, None, 3 * ITERATIONS), (3, 4, 4)])
 def test_an_epoch_has_as_many_iterations_as_the_whole_data_set_has_batches(
-    monkeypatch, tmp_path, n_epoch, max_steps, steps
+    monkeypatch, tmp_path, max_epochs, max_steps, steps
 ):
     monkeypatch.setattr(training, "train_step", lambda *_: ({"d_fake": tf.constant(0.0)}, {}))
     drawn = []
     monkeypatch.setattr(training.pictures, "of_epoch", lambda *_: drawn.append(0) or {})
-    config = dataclasses.replace(CONFIG, n_epoch=n_epoch, max_steps=max_steps)
+    config = dataclasses.replace(CONFIG, max_epochs=max_epochs, max_steps=max_steps)
     folder = run_folders.start("vae_gan", "cns", config, tmp_path, DATA.sha256)
     with TrainingRun(folder, config, DATA.sha256) as run:
         training.train(config, DATA, run)

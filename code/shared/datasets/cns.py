@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from shared.array_files import DAMAGE
+from shared.files import DAMAGED_ARRAYS, written_whole
 from shared.flags import UserError, require
 
 FONT_FILE = "TW-Kai-98_1.ttf"
@@ -155,11 +155,9 @@ def write(found: Characters, path: Path, licence: str) -> None:
     try:
         if path.suffix == ".npz":
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}")
             credit = {"licence": licence} if licence else {}
-            with partial.open("wb") as file:  # savez adds an ending to a path
-                np.savez_compressed(file, images=found.images, names=np.array(found.names), **credit)
-            partial.replace(path)
+            with written_whole(path) as partial:
+                np.savez_compressed(partial, images=found.images, names=np.array(found.names), **credit)
             return
         path.mkdir(parents=True, exist_ok=True)
         require(not any(path.iterdir()), f"{path} is not empty")
@@ -189,7 +187,7 @@ def read(path: Path, shape: tuple[int, int, int]) -> Characters:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             images, names = archive["images"], archive["names"]
-    except DAMAGE as error:
+    except DAMAGED_ARRAYS as error:
         raise UserError(f"{path} is damaged, or no array file of images and names: {error}") from error
     expected = f"uint8 [number, {', '.join(map(str, shape))}]"
     require(images.dtype == np.uint8 and images.shape[1:] == shape and len(images) > 0,

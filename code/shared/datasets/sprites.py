@@ -4,7 +4,6 @@ Either becomes sprites.npy, uint8 [characters, frames, 60, 60, 3], which is memo
 sprites.json, which says what each character wears, what it does in each frame, and the array's sha256.
 """
 
-import hashlib
 import itertools
 import json
 import math
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from shared.files import sha256
 from shared.flags import UserError, require
 
 CELL, FRAME = 64, 60  # pixels: of a sheet's cell, and of what is cut out of its middle
@@ -102,7 +102,7 @@ def load(data_dir: Path | None = None, *, unverified: bool = False) -> Sprites:
     shape = [len(characters), len(poses)]
     good = frames.dtype == np.uint8 and frames.ndim == 5 and [*frames.shape[:2]] == shape and frames.shape[4] == 3
     require(good, f"{array}: expected uint8 {shape} frames of 3 colours; got {frames.dtype} {[*frames.shape]}")
-    digest = _sha256(array)
+    digest = sha256(array)
     require(unverified or digest == recorded, f"{array} is damaged: sha256 {digest}, {description} has {recorded}")
     return Sprites(frames, characters, poses, digest)
 
@@ -255,7 +255,7 @@ def _write(folder: Path, composed: Iterable[np.ndarray], characters: list[dict],
                 np.lib.format.write_array_header_1_0(file, header)
                 for frames in tqdm(composed, total=shape[0], unit="character", disable=not sys.stderr.isatty()):
                     file.write(frames.tobytes())
-            description = {"sha256": _sha256(partial), "characters": characters, "poses": in_order}
+            description = {"sha256": sha256(partial), "characters": characters, "poses": in_order}
             partial_json.write_text(json.dumps(description, indent=1) + "\n")
             partial.replace(folder / "sprites.npy")
             partial_json.replace(folder / "sprites.json")
@@ -264,11 +264,3 @@ def _write(folder: Path, composed: Iterable[np.ndarray], characters: list[dict],
             partial_json.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {folder / 'sprites.npy'}: {error}") from error
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
