@@ -71,8 +71,9 @@ def main() -> None:
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR / chosen.data_set, PUBLISHED / chosen.data_set)
     config = run_folders.config_to_evaluate(model_dir, "cycle_vae", Config, chosen)
     # Only where they are named: a command that finds no run must not change what is published.
-    more_of_published = chosen.record and chosen.model_dir is not None and run_folders.is_published(model_dir)
-    if more_of_published and not chosen.publish:
+    named = chosen.model_dir is not None and not chosen.publish
+    more_of_published = chosen.record and named and run_folders.is_published(model_dir)
+    if more_of_published:
         run_folders.recorded_run(model_dir, SYSTEM_DIR / "results.json")  # refuses now, and not in hours
     elif chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)

@@ -121,7 +121,7 @@ def run(main: Callable[[], None]) -> None:
         _, copy, reason = error.args[0][0]
         problem = f"cannot write {copy}: {reason}"
     except OSError as error:
-        verb = {number: verb for verb, numbers in PROBLEMS_OF_FILES.items() for number in numbers}.get(error.errno)
+        verb = next((verb for verb, numbers in PROBLEMS_OF_FILES.items() if error.errno in numbers), None)
         if verb is None:
             raise
         problem = f"cannot {verb} {error.filename or 'to the disk'}: {error.strerror}"
