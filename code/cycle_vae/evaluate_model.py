@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -105,10 +106,13 @@ def main() -> None:
     if "classify" in wanted:
         if kept:  # now and after each probe, as what comes next may take hours
             trained_models.write_numbers(earlier | numbers, numbers_dir, step)
-        for found in evaluation.classify(networks, config, labelled, epochs, earlier if kept else {}):
+        unfinished = output_dir / "probes" if kept else None
+        for found in evaluation.classify(networks, config, labelled, epochs, earlier if kept else {}, unfinished):
             numbers |= found
             if kept:
                 trained_models.write_numbers(earlier | numbers, numbers_dir, step)
+        if unfinished:
+            shutil.rmtree(unfinished, ignore_errors=True)
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
         numbers |= errors

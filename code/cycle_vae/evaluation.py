@@ -3,6 +3,7 @@
 Source: spec_to_unspec_analysis.ipynb and unspec_to_spec_analysis.ipynb of the sprites program, and those of probes.py.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -129,27 +130,35 @@ def quick_probes(networks: Networks, config: Config, labelled: Labelled, epochs:
 
 
 def classify(
-    networks: Networks, config: Config, labelled: Labelled, epochs: int | None, earlier: dict[str, float]
+    networks: Networks,
+    config: Config,
+    labelled: Labelled,
+    epochs: int | None,
+    earlier: dict[str, float],
+    folder: Path | None,
 ) -> Iterator[dict[str, float]]:
     """How well s and z tell identity, by the published protocols: a probe after the other, as each may take hours.
 
     Args:
         earlier: numbers of the same weights; a probe whose numbers are among them is not trained again.
+        folder: where a probe that is stopped goes on from, of these weights or of others; None keeps nothing.
     Yields:
-        s_accuracy, then z_accuracy, and chance, by the protocol whose figures are published for these data, then by the
-        other with another ending. Of sprites the first is the course project's, on all images, and _test_identities is
-        on the characters that the networks were not trained on; of MNIST it is the paper's, trained on the training
-        images and tested on the test images, and _all_images is the course project's.
+        s_accuracy, then z_accuracy, and chance, by the protocol whose figures are published for these data, and by the
+        other with another ending. Of sprites the first is the course project's, on all images, and _test_identities,
+        the shorter and so measured before it, is on the characters that the networks were not trained on; of MNIST it
+        is the paper's, trained on the training images and tested on the test images, and _all_images is the course
+        project's.
     """
     codes, identities = encode_all(networks, labelled.images), labelled.identities
     held_out, training_images = np.flatnonzero(labelled.held_out), np.flatnonzero(~labelled.held_out)
     all_images = codes, identities, stratified_split(identities)
     if config.data_set == "sprites":
         theirs, labels = Codes(*(np.asarray(part)[held_out] for part in codes)), _numbered(identities[held_out])
-        protocols = {"": all_images, "_test_identities": (theirs, labels, stratified_split(labels))}
+        protocols = {"_test_identities": (theirs, labels, stratified_split(labels)), "": all_images}
     else:
         protocols = {"": (codes, identities, (training_images, held_out)), "_all_images": all_images}
     training = probes.cut_short(probes.COURSE_PROJECT if config.data_set == "sprites" else probes.MNIST, epochs)
+    folder = folder and folder / _digest(networks.encoder)
     for ending, measured in protocols.items():
         for code in ("s", "z"):
             names = [f"{name}{ending}" for name in (f"{code}_accuracy", f"{code}_accuracy_best_epoch", "chance")]
@@ -157,8 +166,14 @@ def classify(
                 print(f"{names[0]}: {earlier[names[0]]:.4f}, measured earlier", file=sys.stderr)
                 yield {name: earlier[name] for name in names}
             else:
-                found = probes.probe_code(code, *measured, training, config, f"Identity{ending}")
+                own_folder = folder and folder / names[0]
+                found = probes.probe_code(code, *measured, training, config, f"Identity{ending}", own_folder)
                 yield {f"{name}{ending}": value for name, value in found.items()}
+
+
+def _digest(network: keras.Model) -> str:
+    """Hex digits that tell its weights from others."""
+    return hashlib.sha256(b"".join(np.asarray(weight).tobytes() for weight in network.weights)).hexdigest()[:12]
 
 
 def predictors(networks: Networks, config: Config, labelled: Labelled, epochs: int | None):

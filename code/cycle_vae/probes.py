@@ -7,6 +7,7 @@ table 1 of arXiv 1804.10469.
 import math
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 from cycle_vae.config import Config
 from cycle_vae.networks import leaky_relu
-from shared import latent_codes
+from shared import checkpoints, latent_codes
 from shared.fused_layers import FusedAdam, FusedBatchNormalization
 
 BATCH = 500  # of testing
@@ -23,6 +24,7 @@ TEST_SHARE = 0.33
 SPLIT_SEED = 42
 WEIGHT_DECAY = 1e-4
 TINY = 1e-6  # deviation of a dimension that never varies
+SAVE_EVERY = 60.0  # seconds
 
 
 class Codes(NamedTuple):
@@ -106,7 +108,17 @@ def regression(targets, predicted):
     return errors, errors
 
 
-def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, training: Training, seed: int, name: str):
+def fit(
+    network: keras.Model,
+    codes: Codes,
+    targets: np.ndarray,
+    rows,
+    kind,
+    training: Training,
+    seed: int,
+    name: str,
+    folder: Path | None = None,
+):
     """Trains a network on codes and tells how it does on others after each epoch.
 
     Args:
@@ -118,6 +130,7 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
         training: epochs and batch size.
         seed: of the order of the images and of z's samples.
         name: for the line that says how it went.
+        folder: of its checkpoints, one a minute; where there is one it goes on from that. None keeps none.
     Returns:
         float [epochs]: the mean score of the test rows. The last, partial batch counts as many as it holds.
     """
@@ -153,30 +166,47 @@ def fit(network: keras.Model, codes: Codes, targets: np.ndarray, rows, kind, tra
             total += tf.reduce_sum(kind(tf.gather(wanted, chosen), outputs)[1])
         return total / tf.cast(tf.size(order), tf.float32)
 
-    started = time.monotonic()
     train_rows, test_rows = rows
-    scores = []
-    for epoch in range(training.epochs):
+    scores, seconds = tf.Variable(tf.zeros([training.epochs])), tf.Variable(0.0)
+    state = {"network": network, "optimizer": optimizer, "scores": scores, "seconds": seconds}
+    found = checkpoints.find(folder) if folder else None
+    if found:
+        checkpoints.restore(found, **state)
+        print(f"{name}: goes on after {found.step} of {training.epochs} epochs", file=sys.stderr)
+    saved = time.monotonic()
+    for epoch in range(found.step if found else 0, training.epochs):
         order = tf.constant(np.random.default_rng([seed, epoch]).permutation(train_rows), tf.int32)
         train_epoch(order, latent_codes.key(seed, 2 * epoch))
-        scores.append(float(test(tf.constant(test_rows, tf.int32), latent_codes.key(seed, 2 * epoch + 1))))
-    minutes = (time.monotonic() - started) / 60
+        scores[epoch].assign(test(tf.constant(test_rows, tf.int32), latent_codes.key(seed, 2 * epoch + 1)))
+        if folder and time.monotonic() - saved >= SAVE_EVERY:
+            seconds.assign_add(time.monotonic() - saved)
+            saved = time.monotonic()
+            checkpoints.save(folder, epoch + 1, keep=1, **state)
+    minutes = (float(seconds) + time.monotonic() - saved) / 60
     print(f"{name}: {scores[-1]:.4f} after {training.epochs} epochs, {minutes:.1f} minutes", file=sys.stderr)
-    return np.array(scores)
+    return scores.numpy()
 
 
 def probe_code(
-    code: str, codes: Codes, labels: np.ndarray, rows, training: Training, config: Config, name: str
+    code: str,
+    codes: Codes,
+    labels: np.ndarray,
+    rows,
+    training: Training,
+    config: Config,
+    name: str,
+    folder: Path | None = None,
 ) -> dict[str, float]:
     """Test accuracies of a classifier of the labels on z or on s: of its last epoch, and of its best, as published.
 
-    `chance` beside them is that of always naming the commonest label of the images it is tested on.
+    `chance` beside them is that of always naming the commonest label of the images it is tested on. `folder` as `fit`
+    takes it.
     """
     keras.utils.set_random_seed(config.seed)
     given = Codes(codes.s, None) if code == "s" else codes
     network = perceptron(given.mean.shape[1], int(labels.max()) + 1, training)
     name, labels = f"{name} from {code}", labels.astype(np.int32)
-    scores = fit(network, given, labels, rows, classification, training, config.seed, name)
+    scores = fit(network, given, labels, rows, classification, training, config.seed, name, folder)
     _, counts = np.unique(labels[rows[1]], return_counts=True)
     return {
         f"{code}_accuracy": float(scores[-1]),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from cycle_vae import evaluate_model, evaluation, make_sprites, probes, train_mnist, train_sprites
 from cycle_vae.config import Config
 from cycle_vae.evaluation import Labelled
+from cycle_vae.networks import Networks
 from cycle_vae.probes import Codes, Training
 from shared import flags, run_folders
 from shared.datasets.sprites import Sprites, poses
@@ -95,25 +97,25 @@ def test_predictors_take_the_mean_of_z_for_input_and_for_target(monkeypatch):
 def test_probe_epochs_cut_short_and_never_lengthen(monkeypatch, epochs, slow, quick):
     used = {}
 
-    def probe(code, codes, labels, rows, training, config, name):
+    def probe(code, codes, labels, rows, training, config, name, folder=None):
         used[name] = training.epochs
         return {f"{code}_accuracy": 0.0, "chance": 0.0}
 
     monkeypatch.setattr(probes, "probe_code", probe)
     labelled = evaluation.labelled_sprites(small_sprites())
     monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
-    list(evaluation.classify(None, Config(), labelled, epochs, {}))
+    list(evaluation.classify(None, Config(), labelled, epochs, {}, None))
     assert used == dict.fromkeys(["Identity", "Identity_test_identities"], slow)
     used.clear()
     evaluation.quick_probes(None, Config(), labelled, epochs)
     assert used == dict.fromkeys(["Identity, quick probe", *labelled.factors], quick)
 
 
-@pytest.mark.parametrize("data_set, other", [("sprites", "_test_identities"), ("mnist", "_all_images")])
-def test_a_probe_whose_numbers_are_there_is_not_trained_again(monkeypatch, data_set, other):
+@pytest.mark.parametrize("data_set, endings", [("sprites", ["_test_identities", ""]), ("mnist", ["", "_all_images"])])
+def test_a_probe_whose_numbers_are_there_is_not_trained_again(monkeypatch, data_set, endings):
     trained = []
 
-    def probe(code, codes, labels, rows, training, config, name):
+    def probe(code, codes, labels, rows, training, config, name, folder=None):
         trained.append(f"{name} from {code}")
         return {f"{code}_accuracy": 0.5, f"{code}_accuracy_best_epoch": 0.6, "chance": 0.1}
 
@@ -122,24 +124,46 @@ def test_a_probe_whose_numbers_are_there_is_not_trained_again(monkeypatch, data_
     monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
 
     def classify(earlier):
-        return list(evaluation.classify(None, Config(data_set=data_set), labelled, None, earlier))
+        return list(evaluation.classify(None, Config(data_set=data_set), labelled, None, earlier, None))
 
     found = classify({})
-    assert trained == ["Identity from s", "Identity from z", f"Identity{other} from s", f"Identity{other} from z"]
+    everything = [f"Identity{ending} from {code}" for ending in endings for code in ("s", "z")]
+    assert trained == everything
+    other = endings[1]
     assert found[2] == {f"s_accuracy{other}": 0.5, f"s_accuracy_best_epoch{other}": 0.6, f"chance{other}": 0.1}
 
     trained.clear()
     first = {name: value / 2 for name, value in found[0].items()}
     half = {f"z_accuracy{other}": 0.3}  # without the rest of that probe's numbers
     assert classify(first | half | {"quick_z_accuracy": 0.1}) == [first, *found[1:]]
-    assert trained == ["Identity from z", f"Identity{other} from s", f"Identity{other} from z"]
+    assert trained == everything[1:]
+
+
+def test_a_probe_never_goes_on_from_that_of_other_weights_or_of_another_probe(monkeypatch, tmp_path):
+    folders = []
+
+    def probe(code, *rest):
+        folders.append(rest[-1])
+        return {f"{code}_accuracy": 0.0, "chance": 0.0}
+
+    monkeypatch.setattr(probes, "probe_code", probe)
+    labelled = evaluation.labelled_sprites(small_sprites())
+    monkeypatch.setattr(evaluation, "encode_all", lambda *_: random_codes(len(labelled.images), 0))
+    encoder = keras.Sequential([keras.Input([1]), keras.layers.Dense(2)])
+    networks = Networks(encoder, encoder)
+    for _ in range(2):
+        list(evaluation.classify(networks, Config(), labelled, None, {}, tmp_path))
+    assert folders[:4] == folders[4:] and len(set(folders)) == 4
+    encoder.layers[0].kernel.assign_add([[0.0, 1e-6]])
+    list(evaluation.classify(networks, Config(), labelled, None, {}, tmp_path))
+    assert len(set(folders)) == 8 and all(tmp_path in folder.parents for folder in folders)
 
 
 def test_quick_probes_see_standardised_codes_and_the_published_protocols_plain_ones(monkeypatch):
     """s may lie at 30 and vary by 0.5: the same network then told a character's torso in 52 or 99 % of its frames."""
     means = {}
 
-    def probe(code, codes, labels, rows, training, config, name):
+    def probe(code, codes, labels, rows, training, config, name, folder=None):
         means[name] = [float(np.mean(part[rows[0]])) for part in (codes.mean, codes.s)]
         return {f"{code}_accuracy": 0.0, "chance": 0.0}
 
@@ -148,7 +172,7 @@ def test_quick_probes_see_standardised_codes_and_the_published_protocols_plain_o
     plain = random_codes(len(labelled.images), 0)
     far = plain._replace(mean=plain.mean - 7, s=plain.s + 30)
     monkeypatch.setattr(evaluation, "encode_all", lambda *_: far)
-    list(evaluation.classify(None, Config(), labelled, None, {}))
+    list(evaluation.classify(None, Config(), labelled, None, {}, None))
     for z, s in means.values():
         assert z < -6 and s > 29
     means.clear()
@@ -336,31 +360,37 @@ def test_what_a_stopped_probing_found_is_kept_and_it_goes_on_from_there(
     probe_code = probes.probe_code
 
     def probe(code, *rest):
-        if rest[-1].startswith("Identity") and "quick" not in rest[-1]:
+        name, folder = rest[5:] if len(rest) > 6 else (*rest[5:], None)
+        if folder:
             if len(trained) in (1, 3):
                 trained.append("stopped")
                 raise UserError("stopped")
-            trained.append(f"{rest[-1]} from {code}")
+            trained.append(f"{name} from {code}")
         return probe_code(code, *rest)
 
     monkeypatch.setattr(probes, "probe_code", probe)
+    monkeypatch.setattr(probes, "SAVE_EVERY", 0.0)
     with pytest.raises(SystemExit):
         command(monkeypatch, evaluate_model, "--classify", "--model_dir", run_of_its_own, *where)
-    of_s = {"s_accuracy", "s_accuracy_best_epoch", "chance"}
+    of_s = {f"{name}_test_identities" for name in ("s_accuracy", "s_accuracy_best_epoch", "chance")}
     assert evaluated(run_of_its_own).keys() == QUICK | of_s | {"step"}
+    assert [path.name for path in (run_of_its_own / "probes").glob("*/*")] == ["s_accuracy_test_identities"]
 
     command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_of_its_own, *where)
     published = evaluate_model.PUBLISHED / "sprites"
     more = ["--classify", "--record", "--model_dir", published, *where]
     with pytest.raises(SystemExit):
         command(monkeypatch, evaluate_model, *more)
-    of_z = {"z_accuracy", "z_accuracy_best_epoch"}
+    of_z = {f"{name}_test_identities" for name in ("z_accuracy", "z_accuracy_best_epoch")}
     assert evaluated(published).keys() == QUICK | of_s | of_z | {"step"}
+    unfinished = evaluate_model.LOG_DIR / "sprites" / "published_sprites" / "probes"
+    assert unfinished.exists() and not (published / "probes").exists()
     command(monkeypatch, evaluate_model, *more)
-    others = ["Identity_test_identities from s", "Identity_test_identities from z"]
-    assert trained == ["Identity from s", "stopped", "Identity from z", "stopped", *others]
+    theirs = ["Identity_test_identities from s", "stopped", "Identity_test_identities from z", "stopped"]
+    assert trained == [*theirs, "Identity from s", "Identity from z"]
+    assert not unfinished.exists()
     entries = json.loads((evaluate_model.SYSTEM_DIR / "results.json").read_text())
-    (entry,) = (entry for entry in entries if "z_accuracy_test_identities" in entry["metrics"])
+    (entry,) = (entry for entry in entries if "z_accuracy" in entry["metrics"])
     assert entry["metrics"].keys() | {"step"} == evaluated(published).keys()
 
     (evaluate_model.SYSTEM_DIR / "results.json").write_text("[]")

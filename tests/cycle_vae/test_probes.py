@@ -8,6 +8,7 @@ import tensorflow as tf
 from cycle_vae import probes
 from cycle_vae.config import Config
 from cycle_vae.probes import Codes, Training
+from shared import checkpoints
 
 FAST = Training(hidden=(64,), batch_norm=False, batch_size=8, epochs=5)
 
@@ -140,3 +141,46 @@ def test_the_protocols_are_the_originals():
     assert probes.COURSE_PROJECT == ((2048, 1024), False, 16, 200)
     assert probes.MNIST == ((256, 256), True, 64, 200)
     assert probes.QUICK == ((256, 256), True, 256, 10)
+
+
+def random_problem():
+    """Codes with noise of 60 images of 3 kinds, their labels, and which to train and to test on."""
+    generator, labels = np.random.default_rng(0), (np.arange(60) % 3).astype(np.int32)
+    mean = np.eye(3, dtype=np.float32)[labels] + generator.normal(size=[60, 3]).astype(np.float32)
+    return Codes(mean, np.zeros([60, 3], np.float32)), labels, probes.stratified_split(labels)
+
+
+def test_a_stopped_probe_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(probes, "SAVE_EVERY", 0.0)
+    save, saved = checkpoints.save, []
+
+    def stop_after_three(folder, step, **rest):
+        save(folder, step, **rest)
+        saved.append(step)
+        if step == 3:
+            raise KeyboardInterrupt
+
+    def scores(folder):
+        keras.utils.set_random_seed(0)
+        network = probes.perceptron(3, 3, FAST)
+        codes, labels, rows = random_problem()
+        found = probes.fit(network, codes, labels, rows, probes.classification, FAST, 0, "probe", folder)
+        return found, [np.asarray(weight) for weight in network.weights]
+
+    unbroken, its_weights = scores(None)
+    monkeypatch.setattr(checkpoints, "save", stop_after_three)
+    with pytest.raises(KeyboardInterrupt):
+        scores(tmp_path)
+    resumed, weights = scores(tmp_path)
+    assert saved == [1, 2, 3, 4, 5]
+    assert "probe: goes on after 3 of 5 epochs" in capsys.readouterr().err
+    assert len(set(unbroken)) > 1
+    np.testing.assert_array_equal(resumed, unbroken)
+    for one, other in zip(weights, its_weights):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_short_probe_writes_no_checkpoint(tmp_path):
+    codes, labels, rows = random_problem()
+    probes.fit(probes.perceptron(3, 3, FAST), codes, labels, rows, probes.classification, FAST, 0, "", tmp_path)
+    assert not list(tmp_path.iterdir())
