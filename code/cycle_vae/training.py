@@ -135,8 +135,10 @@ def train(config: Config, data: PairedImages, run: TrainingRun) -> Networks:
     steps_per_epoch = pairs.steps_per_epoch(data, config.batch_size)
     networks = build_networks(config)
     optimizers = build_optimizers(networks, config, steps_per_epoch)
-    curves = tf.Variable(tf.zeros([config.max_epochs, len(CURVES)]))  # each epoch's means; a checkpoint keeps them
+    # Each epoch's means; a checkpoint keeps them, which may be of a run that was to end sooner.
+    curves = tf.Variable(tf.zeros([config.max_epochs, len(CURVES)]), shape=[None, len(CURVES)])
     run.track(networks=networks, optimizers=optimizers, curves=curves)
+    curves.assign(tf.pad(curves, [[0, max(0, config.max_epochs - len(curves.numpy()))], [0, 0]]))
 
     last = min(config.max_epochs * steps_per_epoch, config.max_steps or sys.maxsize)
     for step in run.steps(last):

@@ -26,8 +26,8 @@ from shared.flags import ConfigT, UserError, require
 # What may differ between a run's settings and the flags of a command that resumes it.
 FREE_ON_RESUME = frozenset(
     (
-        "data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every", "picture_every",
-        "publish",
+        "data_dir", "unverified_data", "log_dir", "max_epochs", "max_steps", "resume", "log_every", "save_every",
+        "picture_every", "publish",
     )
 )  # fmt: skip
 RECORDED = frozenset(("system", "data_set", "config", "data_sha256", "command", "commit"))  # in every settings.json

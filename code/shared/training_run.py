@@ -27,7 +27,7 @@ class TrainingRun:
 
     Args:
         folder: that run_folders.start made, now or for the run that goes on.
-        config: the run's settings; log_every, save_every and max_steps may be new.
+        config: the run's settings; those in run_folders.FREE_ON_RESUME may be new.
         data_sha256: of the data it is to train on.
     Raises:
         UserError: another process has the run open, or it was started on other data.
@@ -99,7 +99,8 @@ class TrainingRun:
         bar = tqdm(total=last, initial=self.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
         saved = self.step
         if self.step >= last:
-            further = ". To go further, add: --max_steps" if self._config.max_steps == last else ""
+            limit = "max_steps" if self._config.max_steps == last else "max_epochs"
+            further = f". To go further, add: --{limit}" if hasattr(self._config, limit) else ""
             self.say(f"Nothing to train: {last} steps were planned{further}")
         elif self.step or self._config.resume is not None:  # killed before its first save, a run goes on from 0
             run_folders.record_session(self.folder, self.step)

@@ -1,6 +1,7 @@
 """A training run, its log, signals, kills and NaNs, on two numbers instead of networks."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -183,6 +184,28 @@ def test_a_run_that_is_complete_does_nothing_and_saves_nothing(folder):
     assert train(folder, 3) == (unbroken(3), [])
     assert train(folder, 2) == (unbroken(3), [])
     assert (written(), lines(folder)) == before
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochsToo(RunFlags):
+    max_epochs: int = 1
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (RunFlags(), ""),  # its learning rate falls to where the training ends
+        (RunFlags(max_steps=3), ". To go further, add: --max_steps"),
+        (EpochsToo(max_steps=3), ". To go further, add: --max_steps"),
+        (EpochsToo(max_steps=9), ". To go further, add: --max_epochs"),
+    ],
+)
+def test_a_run_that_is_complete_says_which_flag_takes_it_further(folder, capsys, config, told):
+    train(folder, 3)
+    with TrainingRun(folder, config, SHA256) as run:
+        run.track(total=tf.Variable(1))
+        assert list(run.steps(3)) == []
+    assert capsys.readouterr().err.splitlines()[-1] == f"Nothing to train: 3 steps were planned{told}"
 
 
 @pytest.mark.parametrize(
