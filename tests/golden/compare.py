@@ -109,18 +109,29 @@ def _relative_each(golden: np.ndarray, ours: np.ndarray) -> np.ndarray:
     return np.abs(golden - ours) / np.maximum(np.abs(golden), 1e-12)
 
 
+def read(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a golden file.
+
+    Raises:
+        UserError: it is damaged or none, or of a system that is not known.
+    """
+    try:
+        with open(path, "rb") as file:
+            golden = dict(np.load(file))
+        system = str(golden["system"])
+    except DAMAGED_ARRAYS as error:
+        raise UserError(f"{path} is not a golden file: {error}") from None
+    flags.require(system in ADAPTERS, f"{path}: unknown system {system}; known are {', '.join(ADAPTERS)}")
+    return golden
+
+
 def main() -> None:
     flags.require(len(sys.argv) > 1, "usage: compare.py FILE.npz ...")
+    files = {path: read(path) for path in sys.argv[1:]}
     flags.import_tensorflow()
     exceeded = False
-    for path in sys.argv[1:]:
-        try:
-            with open(path, "rb") as file:
-                golden = dict(np.load(file))
-            system = str(golden["system"])
-        except DAMAGED_ARRAYS as error:
-            raise UserError(f"{path} is not a golden file: {error}") from None
-        flags.require(system in ADAPTERS, f"{path}: unknown system {system}; known are {', '.join(ADAPTERS)}")
+    for path, golden in files.items():
+        system = str(golden["system"])
         print(f"{path}: {system}")
         try:
             differences = compare(golden, importlib.import_module(ADAPTERS[system]).numbers(golden))
