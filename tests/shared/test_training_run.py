@@ -466,7 +466,8 @@ def main():
             begun.assign_add(1)
             if step == 2:
                 print("in step 3", os.getpid(), flush=True)
-                time.sleep(float(seconds))
+                for _ in range(int(20 * float(seconds))):  # a signal just before a sleep is seen after it
+                    time.sleep(0.05)
             finished.assign_add(1)
             run.log({"loss": tf.constant(0.5)})
 
