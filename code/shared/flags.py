@@ -6,6 +6,7 @@ import errno
 import io
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -136,6 +137,15 @@ def run(main: Callable[[], None]) -> None:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lacks_bfloat16(processor: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has no bfloat16 unit, by what Linux says of it; False where nothing is said."""
+    try:
+        said = processor.read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", said) is None  # the last is ARM's
 
 
 def import_tensorflow(operations_at_once: int = 1) -> None:

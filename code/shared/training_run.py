@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from shared import checkpoints, files, image_grids, run_folders
+from shared import checkpoints, files, flags, image_grids, run_folders
 from shared.flags import RunFlags, UserError, require
 
 CHECKPOINTS_KEPT = 2
@@ -102,8 +102,11 @@ class TrainingRun:
             limit = "max_steps" if self._config.max_steps == last else "max_epochs"
             further = f". To go further, add: --{limit}" if hasattr(self._config, limit) else ""
             self.say(f"Nothing to train: {last} steps were planned{further}")
-        elif self.step or self._config.resume is not None:  # killed before its first save, a run goes on from 0
-            run_folders.record_session(self.folder, self.step)
+        else:
+            if self._config.precision == "mixed_bfloat16" and flags.lacks_bfloat16():
+                self.say("warning: this processor has no bfloat16 unit: float32 may be many times faster")
+            if self.step or self._config.resume is not None:  # killed before its first save, a run goes on from 0
+                run_folders.record_session(self.folder, self.step)
         try:
             while self.step < last and self._signal is None:
                 yield self.step

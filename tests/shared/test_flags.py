@@ -213,6 +213,23 @@ def test_a_mistake_is_answered_at_once_for_these_modules_import_no_tensorflow():
 
 
 @pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        ("flags : fpu avx2 avx512f avx512_bf16\n", False),
+        ("flags : avx512f amx_bf16 amx_tile\n", False),
+        ("Features : fp asimd bf16 i8mm\n", False),
+        ("flags : fpu avx2 f16c\n", True),
+        ("flags : avx512f avx512_vnni\n", True),
+        (None, False),  # another system than Linux
+    ],
+)
+def test_whether_there_is_a_bfloat16_unit_is_what_the_system_says(tmp_path, said, lacks):
+    if said:
+        (tmp_path / "cpuinfo").write_text(said)
+    assert flags.lacks_bfloat16(tmp_path / "cpuinfo") is lacks
+
+
+@pytest.mark.parametrize(
     ("operations_at_once", "cores", "of_the_user", "threads"),
     [(1, 4, None, None), (2, 4, None, "2"), (2, 1, None, "1"), (2, 4, "3", "3"), (1, 4, "3", "3")],
 )

@@ -186,6 +186,18 @@ def test_a_run_that_is_complete_does_nothing_and_saves_nothing(folder):
     assert (written(), lines(folder)) == before
 
 
+@pytest.mark.parametrize(
+    ("precision", "lacks", "warned"),
+    [("mixed_bfloat16", True, True), ("mixed_bfloat16", False, False), ("float32", True, False)],
+)
+def test_bfloat16_without_a_unit_for_it_is_warned_of(folder, capsys, monkeypatch, precision, lacks, warned):
+    monkeypatch.setattr(flags, "lacks_bfloat16", lambda: lacks)
+    with TrainingRun(folder, RunFlags(precision=precision), SHA256) as run:
+        run.track(total=tf.Variable(1))
+        assert list(run.steps(2)) == [0, 1]
+    assert ("this processor has no bfloat16 unit" in capsys.readouterr().err) == warned
+
+
 @dataclasses.dataclass(frozen=True)
 class EpochsToo(RunFlags):
     max_epochs: int = 1
