@@ -114,6 +114,7 @@ def summary_table(systems: list[str]) -> str:
     for system in systems:
         for (data_set, preset, steps, precision, _), group in groupby(sorted(results_of(system), key=kind), key=kind):
             runs = list(group)
+            named = [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}"]
             minutes = f"{statistics.median(run['minutes'] for run in runs):.0f}"
             for metric in METRICS[system]:
                 values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
@@ -123,12 +124,13 @@ def summary_table(systems: list[str]) -> str:
                 published, source = PUBLISHED.get((system, data_set, metric), (None, ""))
                 spread = f"{shown(metric, min(values))} to {shown(metric, max(values))}" if len(values) > 1 else ""
                 rows.append(
-                    [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}", str(len(seeds))]
-                    + [metric.replace("_", " "), shown(metric, statistics.median(values)), spread]
-                    + [f"{shown(metric, published)} ({source})" if source else "", minutes]
+                    [*named, minutes, str(len(seeds)), metric.replace("_", " ")]
+                    + [shown(metric, statistics.median(values)), spread]
+                    + [f"{shown(metric, published)} ({source})" if source else ""]
                 )
-    header = ["system", "data", "preset", "precision", "steps", "seeds", "metric", "median", "range", "published"]
-    header += ["minutes a run"]
+                named, minutes = [""] * len(named), ""  # a kind of run is named in its first line only
+    header = ["system", "data", "preset", "precision", "steps", "minutes a run", "seeds", "metric", "median", "range"]
+    header += ["published"]
     return markdown(header, rows) if rows else "No finished runs yet.\n"
 
 
