@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def save(folder: Path, step: int, keep: int, **objects) -> Path:
-    """Writes the objects' variables as checkpoint `step`, reads it back, then removes all but the newest `keep`.
+    """Writes the objects' variables as checkpoint `step`, reads it back, then removes what is older than the newest `keep`.
 
     Args:
         folder: that holds the run's checkpoints; made if missing.
@@ -58,9 +58,13 @@ def save(folder: Path, step: int, keep: int, **objects) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot write a checkpoint of step {step} to {folder}: {reason}") from error
-    # Newer ones are damaged, or they would have been restored: they do not count, and stay for whoever looks.
-    for old in [path for path in _newest_first(folder) if path <= complete][keep:]:
-        shutil.rmtree(old)
+    # Newer ones are damaged, or they would have been restored: they stay for whoever looks. Damaged ones do not count.
+    kept = 0
+    for path in [path for path in _newest_first(folder) if path <= complete]:
+        if kept == keep:
+            shutil.rmtree(path)
+        elif path == complete or _problem(path) is None:
+            kept += 1
     return complete
 
 

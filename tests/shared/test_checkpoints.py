@@ -311,6 +311,15 @@ def test_damaged_newer_ones_do_not_push_out_the_one_just_saved(tmp_path):
     assert steps_in(tmp_path) == [10, 12, 15, 20]
 
 
+def test_damaged_older_ones_do_not_push_out_a_good_one(tmp_path):
+    save(tmp_path, 10, 15)
+    cut(tmp_path / "step_00000015")
+    save(tmp_path, 20, keep=2)  # resumed from 10
+    assert steps_in(tmp_path) == [10, 15, 20]
+    save(tmp_path, 30, keep=2)
+    assert steps_in(tmp_path) == [20, 30]
+
+
 def test_a_damaged_checkpoint_is_replaced_when_its_step_is_reached_again(tmp_path):
     save(tmp_path, 10, 20)
     cut(tmp_path / "step_00000020")
