@@ -20,6 +20,8 @@ DataSet = Literal["sprites", "mnist"]
 class Config(RunFlags):
     """The flags of train_sprites.py and train_mnist.py; the defaults are the sprites program's."""
 
+    EXTENDED_BY = "max_epochs"
+
     data_set: Annotated[DataSet, tyro.conf.Fixed, tyro.conf.Suppress] = "sprites"
     """Which of the two programs this is; the script decides."""
     data_dir: Path | None = None

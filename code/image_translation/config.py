@@ -19,6 +19,8 @@ DIGITS = 10  # classes of the categorical code: category k is to be digit k
 class Config(RunFlags):
     """The flags of train_mnist.py."""
 
+    EXTENDED_BY = "max_iter"
+
     num_z: int = 16
     """Length of the noise vector."""
     num_continuous: int = 2

@@ -14,6 +14,8 @@ OPERATIONS_AT_ONCE = 1  # has all cores in training; two at a time are no faster
 class Config(RunFlags):
     """The flags of train_mnist.py."""
 
+    EXTENDED_BY = "max_epochs"
+
     preset: Literal["default", "paper"] = "default"
     """Networks and defaults: those of the original program, or of the paper's MNIST experiment."""
     num_z: Annotated[int, tyro.conf.arg(aliases=["--zlen"])] = 100

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_type_hints
+from typing import Annotated, ClassVar, Literal, TypeVar, get_type_hints
 
 import typeguard
 import tyro
@@ -37,6 +37,9 @@ def require(condition: bool, message: str) -> None:
 @dataclasses.dataclass(frozen=True)
 class RunFlags:
     """The flags that every training script has."""
+
+    EXTENDED_BY: ClassVar[str | None] = None
+    """The flag that takes a finished run further, where nothing but a run's end depends on it."""
 
     data_dir: Path | None = None
     """Folder (or .npz file) that holds the data; default: the user's cache, else a download."""

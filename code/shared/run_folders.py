@@ -23,11 +23,11 @@ import tyro
 from shared import files, flags
 from shared.flags import ConfigT, UserError, require
 
-# What may differ between a run's settings and the flags of a command that resumes it.
+# What may differ between a run's settings and the flags of a command that resumes it, besides what extends it.
 FREE_ON_RESUME = frozenset(
     (
-        "data_dir", "unverified_data", "log_dir", "max_epochs", "max_steps", "resume", "log_every", "save_every",
-        "picture_every", "publish",
+        "data_dir", "unverified_data", "log_dir", "max_steps", "resume", "log_every", "save_every", "picture_every",
+        "publish",
     )
 )  # fmt: skip
 RECORDED = frozenset(("system", "data_set", "config", "data_sha256", "command", "commit"))  # in every settings.json
@@ -55,8 +55,8 @@ def parse_flags(
 ) -> tuple[ConfigT, Path | None]:
     """The flags of a training script, and the folder of the run to resume, or None.
 
-    The defaults are those of --preset (the first of `presets` without it) or, with --resume, the settings of the run
-    that goes on; so nothing has to be typed again, and what is typed differently is seen.
+    The defaults are those of --preset (the first of `presets` without it) or, with --resume, what the run that goes on
+    was last trained with; so nothing has to be typed again, and what is typed differently is seen.
 
     Args:
         system: name of the system, as in settings.json.
@@ -92,10 +92,11 @@ def parse_flags(
 
 
 def _refuse_other_settings(config: flags.RunFlags, saved: flags.RunFlags) -> None:
+    typed, free = flags.to_json(config), FREE_ON_RESUME | {config.EXTENDED_BY}
     differing = [
-        f"--{field.name} {getattr(config, field.name)} (the run has {getattr(saved, field.name)})"
-        for field in dataclasses.fields(config)
-        if field.name not in FREE_ON_RESUME and getattr(config, field.name) != getattr(saved, field.name)
+        f"--{name} {getattr(config, name)} (the run has {getattr(saved, name)})"
+        for name, value in flags.to_json(saved).items()
+        if name not in free and typed[name] != value
     ]
     require(not differing, f"--resume: these settings are not the run's: {', '.join(differing)}")
 
@@ -130,10 +131,10 @@ def this_session() -> dict:
     }
 
 
-def record_session(folder: Path, step: int) -> None:
-    """Adds a line to sessions.jsonl: this process goes on with the run from `step`."""
+def record_session(folder: Path, step: int, config: flags.RunFlags) -> None:
+    """Adds a line to sessions.jsonl: this process goes on with the run from `step`, with these settings."""
     with (folder / "sessions.jsonl").open("a") as file:
-        file.write(json.dumps({"from_step": step} | this_session()) + "\n")
+        file.write(json.dumps({"from_step": step, "config": flags.to_json(config)} | this_session()) + "\n")
 
 
 def sessions(folder: Path) -> list[dict]:
@@ -215,7 +216,7 @@ def recorded_run(published: Path, results: Path) -> int:
     """
     found = settings(published)
     theirs = {"preset": "default"} | found["config"] | found
-    same = ("system", "data_set", "preset", "seed", "steps", "precision")
+    same = ("system", "data_set", "data_sha256", "preset", "seed", "steps", "precision")
     matching = [
         number
         for number, entry in enumerate(recorded_runs(results))
@@ -268,14 +269,15 @@ def check_data(folder: Path, data_sha256: str, recorded: bool) -> bool:
 
 
 def saved_config(folder: Path, system: str, config_class: type[ConfigT]) -> ConfigT:
-    """The config that a run of this system was started with.
+    """The config that a run of this system was last trained with.
 
     Raises:
         UserError: not a run's folder, a run of another system, or a setting out of range.
     """
     values = settings(folder)
     require(values.get("system") == system, f"{folder} is a run of {values.get('system')}, not of {system}")
-    config = flags.from_json(config_class, values["config"])
+    last = [session["config"] for session in sessions(folder) if "config" in session][-1]
+    config = flags.from_json(config_class, last)
     config.check()
     return config
 

@@ -88,7 +88,7 @@ class TrainingRun:
         """Yields the 0-based number of each step to do, up to `last` in all, behind a progress bar.
 
         After each it saves if one is due; at the end, and on SIGTERM or Ctrl-C, it saves what was done. A second
-        signal ends the process at once.
+        signal ends the process, at once but for the operation of TensorFlow's that it falls into.
 
         Raises:
             SystemExit: 143 after SIGTERM, 130 after Ctrl-C, when the step is finished and saved.
@@ -99,14 +99,14 @@ class TrainingRun:
         bar = tqdm(total=last, initial=self.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
         saved = self.step
         if self.step >= last:
-            limit = "max_steps" if self._config.max_steps == last else "max_epochs"
-            further = f". To go further, add: --{limit}" if hasattr(self._config, limit) else ""
+            limit = "max_steps" if self._config.max_steps == last else self._config.EXTENDED_BY
+            further = f". To go further, add: --{limit}" if limit else ""
             self.say(f"Nothing to train: {last} steps were planned{further}")
         else:
             if self._config.precision == "mixed_bfloat16" and flags.lacks_bfloat16():
                 self.say("warning: this processor has no bfloat16 unit: float32 may be many times faster")
             if self.step or self._config.resume is not None:  # killed before its first save, a run goes on from 0
-                run_folders.record_session(self.folder, self.step)
+                run_folders.record_session(self.folder, self.step, self._config)
         try:
             while self.step < last and self._signal is None:
                 yield self.step

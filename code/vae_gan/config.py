@@ -26,6 +26,8 @@ FromFile = tyro.constructors.PrimitiveConstructorSpec(
 class Config(RunFlags):
     """The flags of train_cns.py and train_mnist.py."""
 
+    EXTENDED_BY = "max_epochs"
+
     preset: Literal["default", "low_gamma"] = "default"
     """Defaults: those of the original program, or with the gamma whose samples its author found better."""
     data_dir: Annotated[Path | None, tyro.conf.arg(aliases=("--datadir",))] = None

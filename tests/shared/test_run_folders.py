@@ -22,8 +22,14 @@ ROOT = Path(__file__).parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Config(RunFlags):
+    EXTENDED_BY = "max_epochs"
+
     preset: Literal["default", "paper"] = "default"
     """Which defaults."""
+    max_epochs: int = 2
+    """Epochs planned."""
+    judge: Path | None = None
+    """A folder."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["--bsize"])] = 128
     """Images a step."""
     sizes: tuple[int, ...] = (10,)
@@ -174,6 +180,30 @@ def test_what_may_differ_on_resume_is_taken_from_the_command_line(log_dir):
     config, _ = parse(log_dir, f"--resume {folder} {typed}")
     assert (config.max_steps, config.log_every, config.save_every) == (20, 7, 8)
     assert (config.data_dir, config.unverified_data, config.batch_size) == (Path("/new"), True, 128)
+
+
+def test_a_resumed_run_has_the_limits_of_its_last_session(log_dir):
+    """Or the command that a stopped session advises would find nothing to train."""
+    folder = start(log_dir, Config(max_steps=10))
+    config, _ = parse(log_dir, f"--resume {folder} --max_steps 30 --max_epochs 9 --log_every 7 --data_dir data")
+    run_folders.record_session(folder, 10, config)
+    again, _ = parse(log_dir, f"--resume {folder}")
+    assert (again.max_steps, again.max_epochs, again.log_every) == (30, 9, 7)
+    assert again.data_dir == Path("data").absolute()
+
+
+def test_what_extends_a_run_is_its_systems_to_say(log_dir, monkeypatch):
+    folder = start(log_dir)
+    monkeypatch.setattr(Config, "EXTENDED_BY", None)
+    with pytest.raises(UserError, match=r"not the run's: --max_epochs 9 \(the run has 2\)"):
+        parse(log_dir, f"--resume {folder} --max_epochs 9")
+
+
+def test_a_folder_typed_as_it_was_at_first_is_the_same(log_dir):
+    folder = start(log_dir, Config(judge=Path("judge")))
+    assert parse(log_dir, f"--resume {folder} --judge judge")[1] == folder
+    with pytest.raises(UserError, match="not the run's: --judge other"):
+        parse(log_dir, f"--resume {folder} --judge other")
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_bfloat16_without_a_unit_for_it_is_warned_of(folder, capsys, monkeypatch
 
 @dataclasses.dataclass(frozen=True)
 class EpochsToo(RunFlags):
-    max_epochs: int = 1
+    EXTENDED_BY = "max_epochs"
 
 
 @pytest.mark.parametrize(
