@@ -1,5 +1,6 @@
 """Writes what is made from the code and from results.json: architectures/*.md, and the tables in the READMEs."""
 
+import argparse
 import dataclasses
 import importlib
 import json
@@ -56,6 +57,7 @@ RUN_FLAGS = {field.name for field in dataclasses.fields(RunFlags)} - {"max_steps
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()  # --help, and nothing else
     flags.import_tensorflow()
     for path, text in documents().items():
         path.parent.mkdir(exist_ok=True)
@@ -107,12 +109,13 @@ def shown(metric: str, value: float | None) -> str:
 def summary_table(systems: list[str]) -> str:
     """A line for each system, kind of run and metric: median and range over all seeds, and what is published."""
 
-    def kind(run: dict[str, Any]) -> tuple[str, str, int, str, str]:
-        return run["data_set"], run["preset"], run["steps"], run["precision"], flags_but_seed(run["command"])
+    def kind(run: dict[str, Any]) -> tuple[str, str, int, str, str, str]:
+        named = run["data_set"], run["preset"], run["steps"], run["precision"]
+        return *named, run["data_sha256"], telling_flags(run["command"])
 
     rows = []
     for system in systems:
-        for (data_set, preset, steps, precision, _), group in groupby(sorted(results_of(system), key=kind), key=kind):
+        for (data_set, preset, steps, precision, *_), group in groupby(sorted(results_of(system), key=kind), key=kind):
             runs = list(group)
             named = [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}"]
             minutes = f"{statistics.median(run['minutes'] for run in runs):.0f}"
@@ -134,11 +137,12 @@ def summary_table(systems: list[str]) -> str:
     return markdown(header, rows) if rows else "No finished runs yet.\n"
 
 
-def flags_but_seed(command: str) -> str:
-    """What a run's first command line says besides the seed: runs that differ in it are of different kinds."""
+def telling_flags(command: str) -> str:
+    """What a run's first command line says that tells its kind: not the seed, nor how long and how often it logs."""
+    untold = {f"--{name}" for name in run_folders.FREE_ON_RESUME | {"seed"}}
     words = shlex.split(command.split(" && ")[0].replace("=", " "))
     pairs = zip(["", *words], words)
-    return shlex.join(word for before, word in pairs if "--seed" not in (before, word))
+    return shlex.join(w for before, w in pairs if w not in untold and (before not in untold or w.startswith("--")))
 
 
 def runs_table(system: str) -> str:

@@ -26,7 +26,7 @@ def modules(folder):
 
 
 SYSTEMS = [name for name in folders(CODE) if name != "shared"]
-SCRIPTS = [path for path in modules(CODE) if path.parent.name in SYSTEMS and "__main__" in path.read_text()]
+SCRIPTS = [path for path in modules(CODE) if "__main__" in path.read_text()]
 
 
 def test_there_are_systems_or_the_laws_below_would_hold_for_nothing():

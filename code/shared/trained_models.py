@@ -94,10 +94,11 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
         "commit": ", ".join(dict.fromkeys(session["commit"] for session in sessions)),
         "command": " && ".join(session["command"] for session in sessions),
         "precision": settings["config"]["precision"],
+        "data_sha256": settings["data_sha256"],
         "metrics": metrics,
     }
     entries = run_folders.recorded_runs(results)
-    identity = ("data_set", "preset", "seed", "steps", "commit", "command")
+    identity = ("data_set", "data_sha256", "preset", "seed", "steps", "commit", "command")
     entries = [other for other in entries if any(other[name] != entry[name] for name in identity)]
     files.write_text(results, json.dumps([*entries, entry], indent=2) + "\n")
 
@@ -120,5 +121,5 @@ def publish(networks: Sequence[keras.Model], run_folder: Path, step: int, pretra
     published_weights.save(pretrained / "weights.npz", networks)
     (pretrained / "evaluation.json").unlink(missing_ok=True)  # the numbers of the weights that were there before
     own_folders = settings["config"].keys() & {"data_dir", "log_dir", "resume", "judge"}  # the publisher's
-    settings["config"] |= dict.fromkeys(own_folders)
+    settings["config"] |= dict.fromkeys(own_folders) | {"unverified_data": False}  # which must be named by its folder
     files.write_text(pretrained / "settings.json", json.dumps({"steps": step} | settings, indent=2) + "\n")

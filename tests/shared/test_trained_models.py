@@ -54,7 +54,8 @@ def command(monkeypatch):
 
 def train(log_dir, last=4, config=None):
     """A run with checkpoints of its last two steps; the weights of step k are all k."""
-    config = config or Config(seed=4, save_every=1, data_dir=Path("/home/me/digits"), log_dir=log_dir, log_every=1)
+    its_data = {"data_dir": Path("/home/me/digits"), "unverified_data": True}
+    config = config or Config(seed=4, save_every=1, log_dir=log_dir, log_every=1, **its_data)
     folder = run_folders.start("infogan", "mnist", config, log_dir, "abc")
     networks = build()
     with TrainingRun(folder, config, "abc") as run:
@@ -182,6 +183,7 @@ def test_a_recorded_result_says_what_gave_it(tmp_path):
         "commit": run_folders.commit(),
         "command": "python train_mnist.py --seed 4",
         "precision": "float32",
+        "data_sha256": "abc",
         "metrics": {"accuracy": 0.9},
     }
 
@@ -193,7 +195,12 @@ def test_a_result_on_other_data_than_the_published_weights_is_not_taken_for_one_
     settings = json.loads((published / "settings.json").read_text())
     (published / "settings.json").write_text(json.dumps(settings | {"data_sha256": "another"}))
     trained_models.record({"accuracy": 0.9}, folder, 4, results, published)
-    assert [entry["data_set"] for entry in json.loads(results.read_text())] == ["mnist", "mnist, other data"]
+    of_folder = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps(of_folder | {"data_sha256": "a third"}))
+    trained_models.record({"accuracy": 0.7}, folder, 4, results, published)  # by the same command
+    entries = json.loads(results.read_text())
+    assert [entry["data_set"] for entry in entries] == ["mnist", "mnist, other data", "mnist, other data"]
+    assert [entry["data_sha256"] for entry in entries] == ["abc", "abc", "a third"]
 
 
 def test_a_result_of_a_resumed_run_names_every_command_and_commit(tmp_path, monkeypatch):
