@@ -14,11 +14,12 @@ from shared.datasets import mnist
 from shared.flags import require
 from shared.latent_codes import Codes
 
-COLUMNS = 10  # of a continuous code's values
+COLUMNS, LIMIT = 10, 2.0  # of a continuous code's values: how many, and from -2 to 2
 ROWS_OF_CONTINUOUS = 5  # while it trains
 RECONSTRUCTIONS = 50
 TRANSLATED_TO = (-1.0, 0.0, 1.0)  # values of a continuous code
-INTERPOLATIONS, INTERPOLATION_STEPS = 10, 9
+INTERPOLATIONS = 10
+SHARES = np.arange(1, 10) / 10  # of the end in each step between
 
 
 @tf.function(reduce_retracing=True)  # pictures differ in their number of images
@@ -49,11 +50,11 @@ def vary_discrete(networks: Networks, config: Config) -> np.ndarray:
     return grid(networks, latent_codes.with_categories(codes, 0, np.tile(range(DIGITS), 10)), DIGITS)
 
 
-def vary_continuous(networks: Networks, config: Config, which: int, limit: float, rows: int) -> np.ndarray:
-    """Ten columns: continuous code `which` from -limit to limit; a row is a digit, and has other codes of its own."""
+def vary_continuous(networks: Networks, config: Config, which: int, rows: int) -> np.ndarray:
+    """Ten columns: continuous code `which` from -2 to 2; a row is a digit, and has other codes of its own."""
     digits = np.repeat(range(rows), COLUMNS)
     codes = latent_codes.with_categories(latent_codes.take(fixed_codes(config, rows), digits), 0, digits)
-    values = np.tile(np.linspace(-limit, limit, COLUMNS), rows)
+    values = np.tile(np.linspace(-LIMIT, LIMIT, COLUMNS), rows)
     return grid(networks, latent_codes.with_continuous(codes, which, values), COLUMNS)
 
 
@@ -62,7 +63,7 @@ def of_step(networks: Networks, config: Config, batch: tf.Tensor) -> dict[str, n
     images = batch[:RECONSTRUCTIONS]
     pairs = tf.stack([images, generate(networks, encode(networks, images))], axis=1)
     drawn = {
-        f"image_continuous_{k}": vary_continuous(networks, config, k, limit=2.0, rows=ROWS_OF_CONTINUOUS)
+        f"image_continuous_{k}": vary_continuous(networks, config, k, ROWS_OF_CONTINUOUS)
         for k in range(config.num_continuous)
     }
     return drawn | {
@@ -75,10 +76,9 @@ def of_step(networks: Networks, config: Config, batch: tf.Tensor) -> dict[str, n
 
 
 def generated(networks: Networks, config: Config) -> dict[str, np.ndarray]:
-    """The pictures of --generate, by name; the continuous codes go over the range that they are drawn from."""
+    """The pictures of --generate, by name."""
     drawn = {
-        f"generated_imgs_cont_{k}": vary_continuous(networks, config, k, limit=1.0, rows=DIGITS)
-        for k in range(config.num_continuous)
+        f"generated_imgs_cont_{k}": vary_continuous(networks, config, k, DIGITS) for k in range(config.num_continuous)
     }
     return {"generated_imgs_categorical": vary_discrete(networks, config)} | drawn
 
@@ -106,15 +106,18 @@ def translations(networks: Networks, config: Config, data: mnist.Mnist) -> dict[
 def interpolation(networks: Networks, config: Config, data: mnist.Mnist, start: int, end: int) -> np.ndarray:
     """10 x 11 cells: a row goes from a test image of digit `start` to one of digit `end`.
 
-    Between the two images stand nine of codes mixed linearly in all their parts, the first that of the start's own
-    code, the last that of the end's.
+    Between the two images stand nine of codes mixed linearly, from 0.1 to 0.9 of the end's: noise and continuous codes
+    are those that the encoder gives the images, the category is `start` and `end`, whatever it takes them for.
     """
     of_start = images_of(data, start, INTERPOLATIONS, config.seed)
     of_end = images_of(data, end, INTERPOLATIONS, config.seed + 1)  # another choice, where both are the same digit
-    a, b = (encode(networks, tf.constant(images)) for images in (of_start, of_end))
+    a, b = (
+        latent_codes.with_categories(encode(networks, tf.constant(images)), 0, [digit] * INTERPOLATIONS)
+        for images, digit in ((of_start, start), (of_end, end))
+    )
     between = [
         generate(networks, tf.nest.map_structure(lambda a, b, share=share: (1 - share) * a + share * b, a, b))
-        for share in np.linspace(0, 1, INTERPOLATION_STEPS)
+        for share in SHARES
     ]
     return columns_of([of_start, *between, of_end])
 
