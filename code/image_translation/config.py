@@ -106,6 +106,8 @@ class ClassifierConfig(RunFlags):
     def check(self) -> None:
         super().check()
         require(self.precision == "float32", f"--precision: expected float32, the judge's; got {self.precision}")
+        cut_short = self.max_steps is not None and self.max_steps < self.max_iter
+        require(not (self.publish and cut_short), "--publish: a judge that --max_steps cuts short is not published")
         self.require_at_least(1, "batch_size", "max_iter", "validation", "validate_every")
         self.require_at_least(0, "lr", "shift")
 
@@ -120,6 +122,6 @@ def require_judge(folder: Path) -> Path:
         UserError: it does not; the message says how to make one.
     """
     there = (folder / "weights.npz").is_file() and (folder / "settings.json").is_file()
-    how = "copy one there, or make one with train_classifier.py --publish"
+    how = "train_classifier.py makes one, to be copied there or named with --judge"
     require(there, f"{folder} holds no trained judge; {how}")
     return folder

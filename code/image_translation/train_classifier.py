@@ -23,6 +23,9 @@ def main() -> None:
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
     split = mnist.split(data, config.validation)
     batches.steps_per_epoch(len(split.train_images), config.batch_size)  # refuses a batch larger than the data
+    if config.publish and PUBLISHED.is_dir():
+        same = run_folders.settings(PUBLISHED)["data_sha256"] == data.sha256
+        flags.require(same, f"--publish: {PUBLISHED} is the judge of other data")
 
     flags.import_tensorflow()
     from image_translation import classifier

@@ -28,6 +28,9 @@ def main() -> None:
     labelled = labelled_images.choose(digits, config.num_samples, config.seed)  # refuses more than there are
     batches.steps_per_epoch(len(digits) - len(labelled), config.batch_size)  # refuses a batch larger than the data
     judge_folder = require_judge(folder / "judge" if folder else config.judge or PUBLISHED_JUDGE)
+    same = run_folders.settings(judge_folder)["data_sha256"] == data.sha256
+    how = "train one on these with train_classifier.py, and name it with --judge"
+    flags.require(same, f"{judge_folder} is the judge of other data; {how}")
 
     flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from image_translation import classifier, evaluation, training

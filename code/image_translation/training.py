@@ -189,10 +189,13 @@ def append_info(path: Path, step: int, numbers: dict, scalars: dict[str, tf.Tens
 
 
 def scalars_of_the_original(scalars: dict[str, tf.Tensor]) -> dict[str, float]:
-    """What the original shows in TensorBoard, under its names; D's accuracies are mean probabilities."""
+    """What the original shows in TensorBoard, under its names; D's accuracies are mean probabilities.
+
+    G_E_loss is the adversarial part alone of what generator and encoder minimise.
+    """
     named = {
         "D_loss": scalars["d_loss"],
-        "G_E_loss": scalars["total_loss"],
+        "G_E_loss": scalars["g_loss"] + scalars["e_loss"],
         "G_loss": scalars["g_loss"],
         "E_loss": scalars["e_loss"],
         "D_data_acc": scalars["d_real"],

@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def save(folder: Path, step: int, keep: int, **objects) -> Path:
-    """Writes the objects' variables as checkpoint `step`, reads it back, then removes what is older than the newest `keep`.
+    """Writes the objects' variables as checkpoint `step`, reads it back, removes those older than the newest `keep`.
 
     Args:
         folder: that holds the run's checkpoints; made if missing.

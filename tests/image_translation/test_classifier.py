@@ -24,7 +24,7 @@ def layers_of(network, *kinds):
     return [layer for layer in network.layers if isinstance(layer, kinds)]
 
 
-def test_the_judge_is_the_originals_network(judge):
+def test_the_judge_is_the_network_of_its_specification(judge):
     kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D, KeyedDropout, keras.layers.Dense)
     shapes = [(type(layer).__name__, *layer.output.shape[1:]) for layer in layers_of(judge, *kinds)]
     assert shapes == [
@@ -73,7 +73,7 @@ def test_weights_come_back_as_they_were_kept_and_those_of_another_network_are_re
 def test_a_folder_without_a_judge_is_refused_with_the_way_to_make_one(tmp_path, files):
     for name in files:
         (tmp_path / name).touch()
-    way = "copy one there, or make one with train_classifier.py --publish"
+    way = "train_classifier.py makes one, to be copied there or named with --judge"
     with pytest.raises(UserError, match=f"^{tmp_path} holds no trained judge; {way}$"):
         require_judge(tmp_path)
 

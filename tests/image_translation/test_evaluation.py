@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -115,7 +116,7 @@ OF_JUDGE = [*DATA, "--batch_size", 4, "--log_every", 1]
 @pytest.fixture(scope="module")
 def published_judge(system, monkeymodule):
     """Trained in two sessions, the second of which publishes it."""
-    command(monkeymodule, train_classifier, *OF_JUDGE, "--max_steps", 1)
+    command(monkeymodule, train_classifier, *OF_JUDGE, "--max_iter", 2, "--max_steps", 1)
     command(monkeymodule, train_classifier, *TEST_DATA, "--resume", "--max_steps", 2, "--publish")
     return system / "pretrained" / "judge"
 
@@ -137,7 +138,7 @@ def weights(folder):
 def test_a_judge_trained_in_two_sessions_is_that_of_one_and_its_accuracies_are_told(
     system, published_judge, monkeypatch, capsys
 ):
-    command(monkeypatch, train_classifier, *OF_JUDGE, "--max_steps", 2)
+    command(monkeypatch, train_classifier, *OF_JUDGE, "--max_iter", 2)
     out = capsys.readouterr().out
     kept = run_folders.newest(system / "log_dir" / "judge") / "judge"
     assert weights(kept) == weights(published_judge)
@@ -192,6 +193,28 @@ def test_a_run_that_lost_its_judge_is_not_judged_by_another(run_folder, tmp_path
         command(monkeypatch, evaluate_model, "--evaluate", "--model_dir", copy, *TEST_DATA)
     assert stop.value.code == 2
     assert f"{copy / 'judge'} holds no trained judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script, arguments, told", [
+    (train_mnist, TINY, "is the judge of other data; train one on these"),
+    (train_classifier, [*OF_JUDGE, "--publish"], "--publish: .*judge is the judge of other data"),
+    (train_classifier, [*OF_JUDGE, "--publish", "--max_steps", 3], "--publish: a judge that --max_steps cuts short"),
+])  # fmt: skip
+def test_neither_is_a_judge_of_other_data_used_nor_a_published_one_lost(
+    published_judge, system, tmp_path, monkeypatch, capsys, script, arguments, told
+):
+    other = tmp_path / "judge"
+    shutil.copytree(published_judge, other)
+    settings = json.loads((other / "settings.json").read_text())
+    (other / "settings.json").write_text(json.dumps(settings | {"data_sha256": "another"}))
+    monkeypatch.setattr(train_mnist, "PUBLISHED_JUDGE", other)
+    monkeypatch.setattr(train_classifier, "PUBLISHED", other)
+    runs = sorted((system / "log_dir").rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, script, *arguments)
+    assert stop.value.code == 2 and re.search(told, capsys.readouterr().err)
+    assert weights(other) == weights(published_judge)
+    assert sorted((system / "log_dir").rglob("*")) == runs
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +325,7 @@ def refusal(capsys, monkeypatch, module, *arguments):
     (["--max_iter", 0], "--max_iter: expected 1 or more; got 0"),
     (TEST_DATA, "validation is 5000 images: allowed are 0 to 299"),
     ([*DATA, "--batch_size", 151], "batch_size is 151: allowed are 1 to 150"),
-    ([*DATA, "--judge", "nowhere"], "nowhere holds no trained judge; copy one there, or make one with"),
+    ([*DATA, "--judge", "nowhere"], "nowhere holds no trained judge; train_classifier.py makes one"),
 ])  # fmt: skip
 def test_a_training_that_cannot_be_is_refused_in_a_line_and_leaves_nothing(
     tmp_path, monkeypatch, capsys, arguments, problem

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
 
 from image_translation import evaluation, training
 from image_translation.config import PRESETS, Config
@@ -34,10 +35,17 @@ SCALARS = {
     "d_loss", "total_loss", "g_loss", "e_loss", "d_real", "d_fake", "reconstruction", "supervised", "labelled",
     "adversarial_weight", "cross_entropy_categorical", "cross_entropy_continuous",
 }  # fmt: skip
+# The original's scalars by name: of the scalars that a step gives.
 ORIGINALS_SCALARS = {
-    "D_loss", "G_E_loss", "G_loss", "E_loss", "D_data_acc", "D_gen_acc", "E_sup_acc", "cross_entropy_cont",
-    "cross_entropy_discr",
-}  # fmt: skip
+    "D_loss": lambda step: step["d_loss"],
+    "G_E_loss": lambda step: step["g_loss"] + step["e_loss"],
+    "G_loss": lambda step: step["g_loss"],
+    "E_loss": lambda step: step["e_loss"],
+    "D_data_acc": lambda step: step["d_real"],
+    "D_gen_acc": lambda step: 1 - step["d_fake"],
+    "cross_entropy_cont": lambda step: step["cross_entropy_continuous"],
+    "cross_entropy_discr": lambda step: step["cross_entropy_categorical"],
+}
 # The step as Python runs it, operation by operation: for a single step that is faster than tracing it.
 untraced_step = training.train_step.python_function
 
@@ -243,6 +251,21 @@ def test_an_original_flag_of_either_optimizer_reaches_it_and_the_rate_follows_it
     assert [float(d.learning_rate), float(g.learning_rate)] == pytest.approx([0.15, 0.6])
 
 
+def test_mixed_bfloat16_trains_float32_variables_to_finite_losses():
+    config = dataclasses.replace(CONFIG, precision="mixed_bfloat16", batch_size=4)
+    networks = build_networks(config)
+    variables = [variable for network in networks for variable in network.trainable_variables]
+    before = [variable.numpy() for variable in variables]
+    assert {value.dtype for value in before} == {np.dtype("float32")}
+    codes = latent_codes.sample(code_sizes(config), 4, KEY)
+    images, labels = tf.constant(mnist.scale_to_unit(IMAGES[:4])), tf.one_hot(LABELS[:4], 10)
+    optimizers = training.build_optimizers(networks, config)
+    scalars = untraced_step(networks, optimizers, images, labels, codes, KEY, tf.constant(0.25), config)
+    assert {scalar.dtype for scalar in scalars.values()} == {tf.float32}
+    assert all(math.isfinite(scalar) for scalar in scalars.values())
+    assert [v.path for v, value in zip(variables, before) if (v.numpy() == value).all()] == []
+
+
 # The loop
 
 ACCURACIES = {3: 0.9, 5: 0.9}  # of the generator, by step: the last is as good as the best
@@ -344,9 +367,12 @@ def test_tensorboard_shows_the_originals_scalars_and_images(sessions):
     events.Reload()
     steps = {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
     images = {"image_categorical", "image_continuous_0", "image_continuous_1", "image_reconstruction"}
-    assert {tag: steps.get(tag) for tag in ORIGINALS_SCALARS | images} == dict.fromkeys(
-        ORIGINALS_SCALARS | images, [3, 5]
-    )
+    known = {*ORIGINALS_SCALARS, "E_sup_acc", *images}
+    assert {tag: steps.get(tag) for tag in known} == dict.fromkeys(known, [3, 5])
+    logged = json.loads((sessions.unbroken / "metrics.jsonl").read_text().splitlines()[2])
+    for tag, of_step in ORIGINALS_SCALARS.items():
+        shown = float(tensor_util.make_ndarray(events.Tensors(tag)[0].tensor_proto))
+        assert shown == pytest.approx(of_step(logged), rel=1e-5), tag
 
 
 def test_the_labelled_images_are_recorded_and_are_training_images_of_their_label(sessions):
