@@ -59,8 +59,9 @@ def main() -> None:
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "bi_infogan", Config, chosen)
-    mappable = bool(config.categorical_sizes) or not chosen.map_encodings
-    flags.require(mappable, f"--map_encodings: {model_dir} has no categorical code")
+    of_categories = wanted & {"map_encodings", "sample", "generate", "wrongly_classified"}
+    mappable = bool(config.categorical_sizes) or not of_categories
+    flags.require(mappable, f"--{', --'.join(sorted(of_categories))}: {model_dir} has no categorical code")
     if chosen.record or chosen.publish:
         run_folders.require_checkpoint(model_dir)
     if chosen.publish:
@@ -99,9 +100,10 @@ def main() -> None:
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
             # What a fresh clone measures: rounded weights, mapped anew.
             trained_models.fill(evaluated, PUBLISHED)
-            published_classifier = evaluation.classifier(
-                networks, config, data, trained_models.output_dir(PUBLISHED, LOG_DIR)
-            )
+            published_output = trained_models.output_dir(PUBLISHED, LOG_DIR)
+            for folder in (PUBLISHED, published_output):
+                evaluation.forget_map(folder)
+            published_classifier = evaluation.classifier(networks, config, data, published_output)
             numbers = evaluation.evaluate(networks, config, data, published_classifier)
             trained_models.write_numbers(numbers, PUBLISHED, step)
 

@@ -17,6 +17,7 @@ from shared.datasets import mnist
 from shared.flags import UserError, require
 
 ENCODINGS = "encodings.txt"
+MAPPED = ".encodings_mapped.txt"  # a copy of what was written here tells a file that a person wrote or changed
 BATCH = 1000
 GENERATED = 10_000  # images for the bound
 DIGITS = 10
@@ -62,8 +63,7 @@ def classifier(
         return None
     train = categories(networks, data.train_images)
     maps = [code_mapping.match(train[:, k], data.train_labels, n) for k, n in enumerate(config.categorical_sizes)]
-    # A copy of what was written here tells a file that a person wrote or changed.
-    path, copy = folder / ENCODINGS, folder / ".encodings_mapped.txt"
+    path, copy = folder / ENCODINGS, folder / MAPPED
     text = "".join(f"{encodings_line(mapping)}\n" for mapping in maps)
     if path.exists() and not (path.is_file() and copy.exists() and copy.read_bytes() == path.read_bytes()):
         maps = read_encodings(path, config)
@@ -79,6 +79,12 @@ def classifier(
     accuracies = [code_mapping.accuracy(mapping[train[:, k]], data.train_labels) for k, mapping in enumerate(maps)]
     code = int(np.argmax(accuracies))
     return Classifier(code, maps[code], accuracies[code])
+
+
+def forget_map(folder: Path) -> None:
+    """Removes the folder's encodings.txt, by whomever it was made: its weights are gone."""
+    for name in (ENCODINGS, MAPPED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def encodings_line(mapping: np.ndarray) -> str:

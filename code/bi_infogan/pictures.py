@@ -19,6 +19,7 @@ from shared.latent_codes import Codes
 BATCH = 1000
 ROWS_OF_CODES = 10
 ROWS_OF_CONTINUOUS = 5
+COLUMNS, LIMIT = 10, 2.0  # of a continuous code's values: how many, and from -2 to 2
 RECONSTRUCTIONS = 50
 SAMPLES_OF_CATEGORY = 10  # in samples_disc
 DIGITS = 10
@@ -68,17 +69,17 @@ def vary_discrete(networks: Networks, config: Config, which: int) -> np.ndarray:
     return grid(networks, latent_codes.with_categories(codes, which, np.tile(range(classes), ROWS_OF_CODES)), classes)
 
 
-def vary_continuous(networks: Networks, config: Config, which: int, limit: float, columns: int = 10) -> np.ndarray:
-    """Continuous code `which` from -limit to limit along each of five rows.
+def vary_continuous(networks: Networks, config: Config, which: int) -> np.ndarray:
+    """Continuous code `which` from -2 to 2 along each of five rows.
 
     A row is a class of the first categorical code, and has other codes of its own.
     """
-    rows = np.repeat(range(ROWS_OF_CONTINUOUS), columns)
+    rows = np.repeat(range(ROWS_OF_CONTINUOUS), COLUMNS)
     codes = latent_codes.take(fixed_codes(config, ROWS_OF_CONTINUOUS), rows)
     if config.categorical_sizes:
         codes = latent_codes.with_categories(codes, 0, rows % config.categorical_sizes[0])
-    values = np.tile(np.linspace(-limit, limit, columns), ROWS_OF_CONTINUOUS)
-    return grid(networks, latent_codes.with_continuous(codes, which, values), columns)
+    values = np.tile(np.linspace(-LIMIT, LIMIT, COLUMNS), ROWS_OF_CONTINUOUS)
+    return grid(networks, latent_codes.with_continuous(codes, which, values), COLUMNS)
 
 
 def reconstructions(networks: Networks, images: np.ndarray | tf.Tensor, columns: int = 20) -> np.ndarray:
@@ -94,9 +95,7 @@ def of_step(networks: Networks, config: Config, batch: tf.Tensor) -> dict[str, n
     discrete = {
         f"image_categorical_{k}": vary_discrete(networks, config, k) for k in range(len(config.categorical_sizes))
     }
-    continuous = {
-        f"image_continuous_{k}": vary_continuous(networks, config, k, limit=2.0) for k in range(config.num_continuous)
-    }
+    continuous = {f"image_continuous_{k}": vary_continuous(networks, config, k) for k in range(config.num_continuous)}
     return discrete | continuous | {"image_reconstruction": reconstructions(networks, batch[:RECONSTRUCTIONS])}
 
 

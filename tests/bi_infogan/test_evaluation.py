@@ -303,14 +303,18 @@ def test_published_weights_give_the_runs_numbers_and_write_nothing_beside_themse
 def test_what_is_recorded_of_published_weights_is_by_the_map_that_others_will_make(
     run_folder, log_dir, monkeypatch, capsys
 ):
-    """And not by one that the publisher wrote by hand."""
+    """And not by one that somebody wrote by hand, for the run or for the weights that were published before."""
     written = (run_folder / "encodings.txt").read_text()
     first, second = written.splitlines()
     by_hand = ",".join(reversed(first.split(",")))
     (run_folder / "encodings.txt").write_text(f"{by_hand}\n{second}\n")
+    published = log_dir / "system" / "pretrained" / "default"
+    for folder in (published, log_dir / "published_default"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "encodings.txt").write_text(f"{by_hand}\n{second}\n")
     command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *DATA)
     (run_folder / "encodings.txt").write_text(written)
-    published = log_dir / "system" / "pretrained" / "default"
+    assert not (published / "encodings.txt").exists()
     capsys.readouterr()
     command(monkeypatch, evaluate_model, "--json", "--model_dir", published, *DATA)
     recorded = json.loads((published / "evaluation.json").read_text())
@@ -369,6 +373,15 @@ def test_a_training_that_cannot_be_is_refused_in_a_line_and_leaves_nothing(
 ])  # fmt: skip
 def test_an_evaluation_that_cannot_be_is_refused_in_a_line(monkeypatch, capsys, arguments, problem):
     assert problem in refusal(capsys, monkeypatch, evaluate_model, *arguments)
+
+
+@pytest.mark.parametrize("flag", ["--map_encodings", "--sample", "--generate", "--wrongly_classified"])
+def test_what_a_model_without_categorical_code_cannot_show_is_refused(run_folder, tmp_path, monkeypatch, capsys, flag):
+    settings = json.loads((run_folder / "settings.json").read_text())
+    settings["config"]["categorical_sizes"] = []
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    problem = refusal(capsys, monkeypatch, evaluate_model, flag, "--reconstruct", "--model_dir", tmp_path)
+    assert f"{flag}: {tmp_path} has no categorical code" in problem
 
 
 def test_a_wrong_encodings_file_is_named_when_the_model_is_evaluated(run_folder, monkeypatch, capsys):

@@ -53,7 +53,7 @@ def test_each_column_of_a_categorical_grid_is_a_class_and_each_row_shares_all_el
 
 
 def test_a_continuous_code_runs_along_five_rows_of_different_classes(shown):
-    picture = pictures.vary_continuous(NETWORKS, Config(), which=1, limit=2.0)
+    picture = pictures.vary_continuous(NETWORKS, Config(), which=1)
     (codes,) = shown
     assert picture.shape == (5 * 28, 10 * 28, 1)
     varied, other = (codes.continuous.numpy()[:, k].reshape(5, 10) for k in (1, 0))
@@ -64,7 +64,7 @@ def test_a_continuous_code_runs_along_five_rows_of_different_classes(shown):
 
 @pytest.mark.parametrize("sizes", [(), (2,)])
 def test_a_continuous_code_is_shown_whatever_the_number_of_classes(shown, sizes):
-    assert pictures.vary_continuous(NETWORKS, Config(categorical_sizes=sizes), 0, 1.0).shape == (140, 280, 1)
+    assert pictures.vary_continuous(NETWORKS, Config(categorical_sizes=sizes), 0).shape == (140, 280, 1)
 
 
 @pytest.fixture
