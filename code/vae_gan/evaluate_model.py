@@ -41,6 +41,8 @@ class Flags:
     """Held-out images in pairs, and ten images between the codes of each."""
     sample: bool = False
     """Images of codes of the prior."""
+    sample_fitted: bool = False
+    """Images of codes of a Gaussian fitted to the training images' codes, which leaves out what no image's code has."""
     reconstruct: bool = False
     """Held-out images, each beside its reconstruction."""
     embed: bool = False
@@ -57,7 +59,8 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained VAE-GAN.", use_underscores=True)
-    known = ("arithmetic", "interpolate", "sample", "reconstruct", "embed", "evaluate", "json", "record", "publish")
+    known = ("arithmetic", "interpolate", "sample", "sample_fitted", "reconstruct", "embed")
+    known += ("evaluate", "json", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
 
@@ -69,7 +72,7 @@ def main() -> None:
     published = PUBLISHED / data_set
     if chosen.publish:
         run_folders.require_publishable(model_dir, published)
-    without = wanted & {"arithmetic", "interpolate", "reconstruct", "embed"}
+    without = wanted & {"arithmetic", "interpolate", "sample_fitted", "reconstruct", "embed"}
     has_encoder = architecture_of(config).mode == "VAE-GAN"
     flags.require(has_encoder or not without, f"{model_dir} is a DC-GAN, without encoder: leave out {listed(without)}")
     found = None
@@ -109,7 +112,10 @@ def main() -> None:
     if chosen.interpolate:
         drawn["interpolation"] = pictures.interpolation(networks, pictures.shown(found, 2 * pictures.PAIRS))
     if chosen.sample:
-        drawn["samples"] = pictures.samples(networks, config, SIDE)
+        drawn["samples"] = pictures.samples(networks, pictures.prior(config, SIDE**2))
+    if chosen.sample_fitted:
+        mean, covariance = pictures.code_moments(networks, found.train_images)
+        drawn["samples_fitted"] = pictures.samples(networks, pictures.fitted(config, mean, covariance, SIDE**2))
     if chosen.reconstruct:
         drawn["reconstructions"] = pictures.reconstructions(networks, pictures.shown(found, pictures.RECONSTRUCTIONS))
     if chosen.arithmetic:

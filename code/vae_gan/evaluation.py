@@ -17,33 +17,46 @@ from vae_gan.data import Data, scale_to_symmetric
 from vae_gan.networks import Networks
 
 BATCH = 500
-SAMPLES = 10_000  # images for the Frechet distance
+SAMPLES = 10_000  # images for the Frechet distances
+COMPARED, ALIKE = 256, 0.8  # samples, as many as --sample draws; correlation above which two are one image
 JUDGE_STEPS, JUDGE_BATCH, JUDGE_FEATURES = 1500, 64, 64
 EMBEDDED = 10_000  # images shown in TensorBoard's projector
 NEAREST = 5  # characters named for the result of an arithmetic
 
 
 def evaluate(networks: Networks, config: Config, data: Data) -> dict[str, float]:
-    """Numbers of reconstructions of the held-out images, and the distance of samples from them.
+    """Numbers of reconstructions of the held-out images, of samples, and of the samples' distance from those images.
+
+    Samples are of codes of the prior and, of a model with an encoder, also `fitted`: of codes of a Gaussian fitted to
+    the training images' codes.
 
     Returns:
-        The first three of a model with an encoder, the others where training images have more than one label, and
-        held-out ones any; all where some are held out. An image of cns.NO_RADICAL has none.
+        The first three of a model with an encoder, where images are held out.
         pixel_error: mean squared difference of pixels in [-1, 1], of an image and G(mean of its z).
         feature_error: -log density of an image's features given that reconstruction's, less its constant: half the
             squared difference, summed over the discriminator's features, in nats.
         kl: of the code of an image from the prior, in nats.
-        frechet_distance: between held-out images and samples, in the features of `judge`.
-        frechet_distance_of_training_images: the same with as many training images as held-out ones in the place of
-            samples: what a perfect generator would have.
+        near_copies, near_copies_fitted: the share of 256 samples that correlate with another by more than 0.8.
+        narrowest_code: the least variance that the training images' codes have in any direction; the prior's is 1.
+        The others where training images have more than one label, and held-out ones any; an image of cns.NO_RADICAL
+        has none.
+        frechet_distance, frechet_distance_fitted: between held-out images and samples, in the features of `judge`.
+        frechet_distance_of_training_images: the same with as many training images in the place of samples, or all
+            there are: what a perfect generator would have.
         judge_accuracy: the share of held-out images with a label whose label the judge names.
     """
-    numbers = {}
-    if architecture_of(config).mode == "VAE-GAN" and len(data.held_out_images):
-        numbers |= reconstruction_errors(networks, data.held_out_images)
+    numbers, codes = {}, {"": pictures.prior(config, SAMPLES)}
+    if architecture_of(config).mode == "VAE-GAN":
+        if len(data.held_out_images):
+            numbers |= reconstruction_errors(networks, data.held_out_images)
+        mean, covariance = pictures.code_moments(networks, data.train_images)
+        numbers["narrowest_code"] = float(np.linalg.eigvalsh(covariance)[0])
+        codes["_fitted"] = pictures.fitted(config, mean, covariance, SAMPLES)
+    samples = {ending: pictures.generate_all(networks, z) for ending, z in codes.items()}
+    numbers |= {f"near_copies{ending}": near_copies(made[:COMPARED]) for ending, made in samples.items()}
     labels = np.unique(data.train_labels[has_label(data.train_labels)])
     if len(labels) > 1 and len(data.held_out_images) > 1 and has_label(data.held_out_labels).any():
-        numbers |= distances(networks, config, data)
+        numbers |= distances(samples, data)
     return numbers
 
 
@@ -70,27 +83,35 @@ def reconstruction_errors(networks: Networks, images: np.ndarray) -> dict[str, f
     return dict(zip(("pixel_error", "feature_error", "kl"), (float(error) for error in sums / len(images))))
 
 
-def distances(networks: Networks, config: Config, data: Data) -> dict[str, float]:
-    """The last three numbers of `evaluate`; the distances are of all images, with a label or without."""
+def near_copies(images: np.ndarray) -> float:
+    """The share of images that correlate, pixel by pixel, with another of them by more than ALIKE."""
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-12)
+    others = pixels @ pixels.T - 2 * np.eye(len(pixels))  # and not itself
+    return float(np.mean(others.max(axis=1) > ALIKE))
+
+
+def distances(samples: dict[str, np.ndarray], data: Data) -> dict[str, float]:
+    """The last numbers of `evaluate`, of samples in [-1, 1] by the ending of their distance's name.
+
+    The distances are of all images, with a label or without.
+    """
     features, predict = judge(data)
     real = judged(features, scale_to_symmetric(data.held_out_images))
-    sampled = judged(features, pictures.generate_all(networks, pictures.prior(config, SAMPLES)))
-    like_it = np.random.default_rng(0).permutation(len(data.train_images))[: len(real)]
-    trained_on = judged(features, scale_to_symmetric(data.train_images[like_it]))
+    chosen = np.random.default_rng(0).permutation(len(data.train_images))[:SAMPLES]
+    shown = samples | {"_of_training_images": scale_to_symmetric(data.train_images[chosen])}
     labelled = has_label(data.held_out_labels)
     named = judged(predict, scale_to_symmetric(data.held_out_images[labelled])).argmax(axis=1)
-    return {
-        "frechet_distance": frechet_distance(real, sampled),
-        "frechet_distance_of_training_images": frechet_distance(real, trained_on),
-        "judge_accuracy": float(np.mean(named == data.held_out_labels[labelled])),
-    }
+    found = {f"frechet_distance{ending}": frechet_distance(real, judged(features, x)) for ending, x in shown.items()}
+    return found | {"judge_accuracy": float(np.mean(named == data.held_out_labels[labelled]))}
 
 
 def judge(data: Data) -> tuple[keras.Model, keras.Model]:
     """A small classifier of the training images' labels, where they have one: its last features but one, its logits.
 
-    Trained anew each time, from the same weights on the same batches: on one data set it is the same judge for every
-    run, which a run's own discriminator would not be. Takes half a minute.
+    Trained anew each time, from the same weights on the same batches: on one data set, and one kind of processor, it is
+    the same judge for every run, which a run's own discriminator would not be. Takes half a minute.
     """
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
@@ -153,7 +174,17 @@ def report(numbers: dict[str, float]) -> str:
             "Frechet distance of samples from held-out images {frechet_distance:.2f}, of training images "
             "{frechet_distance_of_training_images:.2f}; the judge names {judge_accuracy:.1%} right".format_map(numbers)
         ]
-    return "\n".join(lines) or "Nothing to measure: no image is held out, or none has a label and there is no encoder"
+    lines += ["Samples that are like another: {near_copies:.1%}".format_map(numbers)]
+    if "narrowest_code" in numbers:
+        fitted = ["{near_copies_fitted:.1%} are like another"]
+        fitted += ["Frechet distance {frechet_distance_fitted:.2f}"] if "frechet_distance_fitted" in numbers else []
+        lines += [
+            f"Samples of codes fitted to the training images': {', '.join(fitted)}".format_map(numbers),
+            "Least variance of those codes in any direction: {narrowest_code:.4f}, where the prior's is 1".format_map(
+                numbers
+            ),
+        ]
+    return "\n".join(lines)
 
 
 # A - B + C
@@ -161,6 +192,8 @@ def report(numbers: dict[str, float]) -> str:
 
 def read_arithmetic(path: Path, names: Sequence[str]) -> list[tuple[int, int, int]]:
     """The lines "A B C" of a file, as positions in names; the three characters may also stand together.
+
+    A line with tabs has one between any two names, which may then have spaces in them.
 
     Raises:
         UserError: the file cannot be read, a line is not such a one, or a name is not in the data.
@@ -174,7 +207,8 @@ def read_arithmetic(path: Path, names: Sequence[str]) -> list[tuple[int, int, in
     for number, line in enumerate(lines, 1):
         if not line:
             continue
-        words = line.split() if len(line.split()) > 1 else list(line)
+        parts = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()
+        words = parts if len(parts) > 1 else list(line)
         place = f"--arithmetic: {path}, line {number}"
         require(len(words) == 3, f"{place}: expected three names, A B C; got {line!r}")
         missing = [word for word in words if word not in positions]

@@ -17,14 +17,20 @@ BATCH = 500
 PAIRS, BETWEEN = 8, 10  # interpolations: rows, and images between the two real ones
 SAMPLES_A_SIDE = 8
 RECONSTRUCTIONS, RECONSTRUCTION_COLUMNS = 80, 20
+FITTED_TO = 5000  # images, to whose codes a Gaussian is fitted
 COEFFICIENTS = (0.25, 0.5, 1.0, 2.0, 3.0)  # of the result of an arithmetic
 GAP, GREY = 4, 128  # between the panels of an arithmetic
 
 
 @tf.function(reduce_retracing=True)  # the last of many images are fewer
+def code_distributions(networks: Networks, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and log variance of z, [batch, z_dim], of images [batch, height, width, channels] in [-1, 1]."""
+    return networks.encoder(images, training=False)
+
+
 def encode(networks: Networks, images: tf.Tensor) -> tf.Tensor:
-    """The mean of z, [batch, z_dim], of images [batch, height, width, channels] in [-1, 1]."""
-    return networks.encoder(images, training=False)[0]
+    """The mean of z alone."""
+    return code_distributions(networks, images)[0]
 
 
 @tf.function(reduce_retracing=True)  # the last of many images are fewer
@@ -45,6 +51,31 @@ def generate_all(networks: Networks, z: np.ndarray | tf.Tensor) -> np.ndarray:
     return np.concatenate(
         [generate(networks, tf.constant(z[start : start + BATCH])).numpy() for start in range(0, len(z), BATCH)]
     )
+
+
+def code_moments(networks: Networks, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [z_dim] and covariance [z_dim, z_dim] of the codes that the encoder samples for images, uint8.
+
+    Of FITTED_TO of them, spread over all, where there are more.
+    """
+    chosen = images[np.linspace(0, len(images) - 1, min(FITTED_TO, len(images))).astype(int)]
+    starts = range(0, len(chosen), BATCH)
+    batches = [tf.constant(scale_to_symmetric(chosen[start : start + BATCH])) for start in starts]
+    means, log_variances = zip(*(code_distributions(networks, batch) for batch in batches))
+    mean = np.concatenate(means).astype(np.float64)
+    noise = np.exp(np.concatenate(log_variances).astype(np.float64)).mean(axis=0)
+    return mean.mean(axis=0), np.atleast_2d(np.cov(mean, rowvar=False)) + np.diag(noise)
+
+
+def fitted(config: Config, mean: np.ndarray, covariance: np.ndarray, number: int) -> np.ndarray:
+    """z of a Gaussian, float32 [number, z_dim], that no training step draws.
+
+    Fitted to the codes of real images it leaves out what the prior has and no image's code: where a direction of z is
+    hardly used by the encoder, the generator has never been shown what to make of it.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    noise = tf.random.stateless_normal([number, len(mean)], latent_codes.key(config.seed, -1)).numpy()
+    return (mean + noise * np.sqrt(np.maximum(values, 0)) @ vectors.T).astype(np.float32)
 
 
 def prior(config: Config, number: int) -> tf.Tensor:
@@ -83,9 +114,9 @@ def interpolated(networks: Networks, first: np.ndarray, second: np.ndarray) -> n
     return np.concatenate([first[np.newaxis], between, second[np.newaxis]])
 
 
-def samples(networks: Networks, config: Config, columns: int = SAMPLES_A_SIDE) -> np.ndarray:
-    """Images of z of the prior, `columns` squared."""
-    return image_grids.tile(scale_to_unit(generate_all(networks, prior(config, columns**2))), columns)
+def samples(networks: Networks, z: np.ndarray | tf.Tensor) -> np.ndarray:
+    """The images of z, in a square."""
+    return image_grids.tile(scale_to_unit(generate_all(networks, z)), math.isqrt(len(z)))
 
 
 def of_epoch(networks: Networks, config: Config, data: Data) -> dict[str, np.ndarray]:
@@ -94,7 +125,7 @@ def of_epoch(networks: Networks, config: Config, data: Data) -> dict[str, np.nda
     Without an encoder only the latter.
     Differs: the images that are interpolated are held-out ones, the same in each epoch, so that epochs can be compared.
     """
-    drawn = {"-dc": samples(networks, config)}
+    drawn = {"-dc": samples(networks, prior(config, SAMPLES_A_SIDE**2))}
     if architecture_of(config).mode == "VAE-GAN":
         drawn[""] = interpolation(networks, shown(data, 2 * PAIRS))
     return drawn

@@ -21,6 +21,8 @@ def train_on(data_set: str, log_dir: Path, description: str) -> None:
     """What either training script does: trains as the command line says, measures, and says how it went."""
     # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
     config, folder = run_folders.parse_flags("vae_gan", PRESETS, log_dir, description)
+    trained_on = run_folders.settings(folder)["data_set"] if folder else data_set
+    flags.require(trained_on == data_set, f"--resume: {folder} is a run of train_{trained_on}.py")
     config = with_architecture(config)
     found = data.load(data_set, config)
 

@@ -75,11 +75,34 @@ def test_the_judge_is_the_same_for_every_run_and_learns_its_labels(monkeypatch):
     monkeypatch.setattr(evaluation, "JUDGE_STEPS", 15)
     monkeypatch.setattr(evaluation, "SAMPLES", 100)
     networks = build_networks(CONFIG)
-    numbers = evaluation.distances(networks, CONFIG, found)
+    samples = {"": pictures.generate_all(networks, pictures.prior(CONFIG, 100))}
+    samples["_of_the_same"] = samples[""]
+    numbers = evaluation.distances(samples, found)
     assert numbers["judge_accuracy"] > 0.9
     assert 0 <= numbers["frechet_distance_of_training_images"] < numbers["frechet_distance"]
+    assert numbers["frechet_distance_of_the_same"] == numbers["frechet_distance"]
     tf.random.set_seed(5)
-    assert evaluation.distances(networks, CONFIG, found) == pytest.approx(numbers, rel=1e-4)
+    assert evaluation.distances(samples, found) == pytest.approx(numbers, rel=1e-4)
+
+
+def test_training_images_are_compared_in_the_number_of_the_samples(monkeypatch):
+    """A distance of fewer is larger, and would make the best that there is look worse."""
+    compared = []
+    monkeypatch.setattr(evaluation, "judge", lambda _: (None, None))
+    monkeypatch.setattr(evaluation, "judged", lambda _, images: np.zeros([len(images), 2]))
+    monkeypatch.setattr(evaluation, "frechet_distance", lambda real, others: compared.append(len(others)) or 0.0)
+    for samples, expected in ((20, 20), (100, 30)):
+        monkeypatch.setattr(evaluation, "SAMPLES", samples)
+        evaluation.distances({}, data(train=30, held_out=10))
+        assert compared.pop() == expected
+
+
+def test_near_copies_are_counted_whatever_their_contrast_and_an_image_is_none_of_itself():
+    images = np.random.default_rng(0).standard_normal([6, 8, 8, 1])
+    assert evaluation.near_copies(images) == 0
+    images[4] = 0.1 * images[1] - 0.5
+    assert evaluation.near_copies(images) == pytest.approx(2 / 6)
+    assert evaluation.near_copies(np.zeros([3, 8, 8, 1])) == 0
 
 
 def test_images_without_a_label_are_neither_the_judges_lessons_nor_its_questions(monkeypatch):
@@ -93,21 +116,36 @@ def test_images_without_a_label_are_neither_the_judges_lessons_nor_its_questions
     numbers = evaluation.evaluate(build_networks(CONFIG), CONFIG, found)
     assert numbers["judge_accuracy"] > 0.9
     assert all(map(math.isfinite, numbers.values()))
+    assert {f"frechet_distance{ending}" for ending in ("", "_fitted", "_of_training_images")} <= set(numbers)
 
 
 def test_without_labels_there_is_no_distance_and_without_an_encoder_no_reconstruction(monkeypatch):
-    monkeypatch.setattr(evaluation, "distances", lambda *_: {"frechet_distance": 1.0})
+    monkeypatch.setattr(evaluation, "SAMPLES", 20)
+    monkeypatch.setattr(evaluation, "distances", lambda samples, _: {"frechet_distance": float(len(samples))})
     monkeypatch.setattr(evaluation, "reconstruction_errors", lambda *_: {"kl": 1.0})
     dc_gan = CONFIG.__class__(architecture=CONFIG.architecture, mode="DC-GAN")
-    assert set(evaluation.evaluate(None, CONFIG, data())) == {"kl", "frechet_distance"}
-    assert set(evaluation.evaluate(None, CONFIG, data(labels=1))) == {"kl"}
+    networks = build_networks(CONFIG)
+    always, of_codes = {"near_copies"}, {"near_copies_fitted", "narrowest_code"}
+
+    def measured(found, config=CONFIG):
+        return set(evaluation.evaluate(networks, config, found))
+
+    assert measured(data()) == always | of_codes | {"kl", "frechet_distance"}
+    assert measured(data(labels=1)) == always | of_codes | {"kl"}
     one_label, none_held_out = data(labels=1), data()
     one_label.train_labels[::2] = none_held_out.held_out_labels[:] = cns.NO_RADICAL
     for found in (one_label, none_held_out):
-        assert set(evaluation.evaluate(None, CONFIG, found)) == {"kl"}
-    assert set(evaluation.evaluate(None, dc_gan, data())) == {"frechet_distance"}
-    assert evaluation.evaluate(None, CONFIG, data(held_out=0)) == {}
-    assert "Nothing to measure" in evaluation.report({})
+        assert measured(found) == always | of_codes | {"kl"}
+    assert measured(data(), dc_gan) == always | {"frechet_distance"}
+    assert measured(data(held_out=0)) == always | of_codes
+
+
+def test_the_numbers_at_hand_are_reported_and_no_others():
+    assert evaluation.report({"near_copies": 0.25}) == "Samples that are like another: 25.0%"
+    found = {"near_copies": 0.5, "near_copies_fitted": 0.0, "narrowest_code": 0.016}
+    report = evaluation.report(found)
+    assert "fitted to the training images': 0.0% are like another\n" in report and "direction: 0.0160" in report
+    assert "Frechet distance 3.00" in evaluation.report(found | {"frechet_distance_fitted": 3.0})
 
 
 # A - B + C
@@ -121,7 +159,12 @@ def test_the_originals_fourteen_lines_are_read():
     assert "".join(chr(names[position]) for position in found[12]) == "酪鉻鉸"
 
 
-@pytest.mark.parametrize("text", ["a b c", " abc \n\n", "a\tb  c\r\n"])
+def test_names_with_spaces_stand_apart_by_tabs(tmp_path):
+    (tmp_path / "lines.txt").write_text("my cat\tb\t c\n")
+    assert evaluation.read_arithmetic(tmp_path / "lines.txt", ("c", "b", "my cat")) == [(2, 1, 0)]
+
+
+@pytest.mark.parametrize("text", ["a b c", " abc \n\n", "a\tb\tc\r\n"])
 def test_three_names_may_stand_apart_or_together(tmp_path, text):
     (tmp_path / "lines.txt").write_text(text)
     assert evaluation.read_arithmetic(tmp_path / "lines.txt", ("c", "b", "a", "a")) == [(2, 1, 0)]
@@ -240,11 +283,8 @@ def test_a_run_keeps_its_architecture_and_ends_with_its_numbers(run_folder):
     settings = run_folders.settings(run_folder)["config"]
     assert json.loads(settings["architecture"]) == json.loads(architecture())
     numbers = json.loads((run_folder / "evaluation.json").read_text())
-    assert {name for name in numbers if name != "step"} == {
-        "pixel_error",
-        "feature_error",
-        "kl",
-    }  # no letter has a radical
+    of_codes = {"near_copies", "near_copies_fitted", "narrowest_code"}
+    assert set(numbers) == {"step", "pixel_error", "feature_error", "kl"} | of_codes  # no letter has a radical
     assert numbers["step"] == 2 and all(map(math.isfinite, numbers.values()))
 
 
@@ -255,13 +295,16 @@ def test_a_run_goes_on_without_its_flags_being_typed_again(run_folder, log_dir, 
     with pytest.raises(SystemExit):
         command(monkeypatch, train_cns, "--resume", run_folder, "--architecture", characters / "architecture.json")
     assert "--resume: these settings are not the run's: --architecture" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command(monkeypatch, train_mnist, "--resume", run_folder)
+    assert f"--resume: {run_folder} is a run of train_cns.py" in capsys.readouterr().err
 
 
 def test_every_picture_of_a_run_is_drawn_and_json_leaves_nothing_else_on_standard_output(
     run_folder, monkeypatch, capsys, characters, tmp_path
 ):
     (tmp_path / "lines.txt").write_text("A B C\nvwx\n")
-    everything = ["--interpolate", "--sample", "--reconstruct", "--embed", "--json"]
+    everything = ["--interpolate", "--sample", "--sample_fitted", "--reconstruct", "--embed", "--json"]
     everything += ["--arithmetic", tmp_path / "lines.txt"]
     command(monkeypatch, evaluate_model, *everything, "--datadir", characters / "cns.npz")  # of the newest run
     out, err = capsys.readouterr()
@@ -272,6 +315,7 @@ def test_every_picture_of_a_run_is_drawn_and_json_leaves_nothing_else_on_standar
     assert sizes == {
         "interpolation": (12 * SIDE, 5 * SIDE),
         "samples": (16 * SIDE, 16 * SIDE),
+        "samples_fitted": (16 * SIDE, 16 * SIDE),
         "reconstructions": (20 * SIDE, 1 * SIDE),
         "test-arith-0": (5 * SIDE, 4 * SIDE + 12),
         "test-arith-1": (5 * SIDE, 4 * SIDE + 12),

@@ -1,5 +1,6 @@
 """What the VAE-GAN's pictures show, and where; networks are played by functions."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def cells(picture, rows, columns):
 
 @pytest.fixture(autouse=True)
 def flat(monkeypatch):
-    for name in ("encode", "generate"):
+    for name in ("code_distributions", "generate"):
         monkeypatch.setattr(pictures, name, getattr(pictures, name).python_function)
 
 
@@ -120,13 +121,32 @@ def test_reconstructions_stand_to_the_right_of_their_images():
     np.testing.assert_allclose(means[:, ::2], means[:, 1::2], atol=1)
 
 
-def test_samples_are_of_the_modes_prior_and_of_the_runs_seed(monkeypatch):
-    normal, uniform = (np.asarray(pictures.prior(CONFIG.__class__(architecture=CONFIG.architecture, mode=mode), 2000))
-                       for mode in ("VAE-GAN", "DC-GAN"))  # fmt: skip
+def test_samples_are_of_the_modes_prior_and_of_the_runs_seed():
+    def prior(number, **changes):
+        return np.asarray(pictures.prior(dataclasses.replace(CONFIG, **changes), number))
+
+    normal, uniform = prior(2000, mode="VAE-GAN"), prior(2000, mode="DC-GAN")
     assert normal.shape == (2000, 5)
     assert normal.std() == pytest.approx(1, abs=0.03) and np.abs(normal).max() > 3
     assert np.abs(uniform).max() <= 1 and uniform.std() == pytest.approx(3**-0.5, abs=0.02)
-    assert pictures.samples(Flat, CONFIG).shape == (8 * SIDE, 8 * SIDE, 1)
+    np.testing.assert_array_equal(prior(9), prior(9))
+    assert (prior(9) != prior(9, seed=1)).all()
+    assert pictures.samples(Flat, prior(9)).shape == (3 * SIDE, 3 * SIDE, 1)
+
+
+def test_fitted_codes_have_the_moments_of_the_codes_that_the_encoder_samples(monkeypatch):
+    images = grey(*range(0, 250, 5))
+    greys = scale_to_symmetric(np.arange(0, 250, 5))
+    log_variances = tf.math.log([0.5, 2.0]) + tf.zeros([50, 1])  # of each code's noise
+    monkeypatch.setattr(pictures, "code_distributions", lambda _, x: (Flat.encoder(x, False)[0], log_variances))
+    mean, covariance = pictures.code_moments(Flat, images)
+    np.testing.assert_allclose(mean, [greys.mean(), 1], atol=1e-5)
+    np.testing.assert_allclose(covariance, [[np.var(greys, ddof=1) + 0.5, 0], [0, 2]], atol=1e-5)
+    covariance[0, 1] = covariance[1, 0] = 0.4
+    z = pictures.fitted(CONFIG, mean, covariance, 20_000)
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.03)
+    np.testing.assert_allclose(np.cov(z, rowvar=False), covariance, atol=0.05)
 
 
 def test_more_images_than_a_batch_are_encoded_and_made_in_order(monkeypatch):
