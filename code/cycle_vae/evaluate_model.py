@@ -1,5 +1,6 @@
 """Measures and shows a trained cycle-consistent VAE. `python evaluate_model.py --help` lists the flags."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -37,6 +38,8 @@ class Flags:
     """9 x 9 held-out images: s of the first row, z of the first column."""
     interpolate: bool = False
     """8 x 8 images between two held-out ones: s changes along a row, z down a column."""
+    evaluate: bool = False
+    """Every number: --classify and --predict."""
     quick_probes: bool = False
     """Identity, on sprites also attributes, animation and direction, from s and from z by probes of seconds each."""
     classify: bool = False
@@ -49,7 +52,7 @@ class Flags:
     """Cuts each probe and predictor short, whose own epochs take hours on sprites; what such give is not kept."""
     json: bool = False
     """Print the numbers just measured as one JSON object, and nothing else, on standard output; alone, those of
-    --classify and --predict."""
+    --evaluate."""
     record: bool = False
     """Add the numbers of --model_dir, a run, to results.json, earlier ones too; of published weights, to their
     evaluation.json and to what results.json has of their run."""
@@ -61,8 +64,8 @@ def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained cycle-consistent VAE.", use_underscores=True)
     known = ("style_transfer", "interpolate", "reconstruct", "quick_probes", "classify", "predict", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
-    wanted |= {"classify", "predict"} if chosen.json and not wanted else set()
-    flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)} or --json")
+    wanted |= {"classify", "predict"} if chosen.evaluate or (chosen.json and not wanted) else set()
+    flags.require(bool(wanted), f"nothing to do; add --evaluate, --{', --'.join(known)} or --json")
     epochs = chosen.probe_epochs
     flags.require(epochs is None or epochs >= 1, f"--probe_epochs: expected 1 or more; got {epochs}")
     whole = epochs is None
@@ -93,34 +96,40 @@ def main() -> None:
     step = trained_models.fill(networks, model_dir, chosen.iteration)
     output_dir = trained_models.output_dir(model_dir, LOG_DIR / config.data_set)
     numbers_dir = model_dir if more_of_published else output_dir
-    # Beside its weights only: of others, as many steps may be another run's.
-    earlier = evaluation.earlier_numbers(model_dir, step) if numbers_dir == model_dir else {}
+    digest = evaluation.digest(networks.encoder)
+    # What does not lie beside its weights says whose it is: as many steps may be another run's.
+    label = {} if numbers_dir == model_dir else {"encoder": digest}
+    earlier = evaluation.earlier_numbers(numbers_dir, step=step, **label)
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     own_data = run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
     kept = whole and own_data
     labelled = evaluation.labelled(data)
 
+    def keep(found: dict[str, float]) -> None:
+        if kept:
+            trained_models.write_numbers(label | earlier | found, numbers_dir, step)
+
     numbers, drawn = {}, {}
     if wanted & {"quick_probes", "classify", "record", "publish"}:
         numbers |= evaluation.quick_probes(networks, config, labelled, epochs)
     if "classify" in wanted:
-        if kept:  # now and after each probe, as what comes next may take hours
-            trained_models.write_numbers(earlier | numbers, numbers_dir, step)
-        unfinished = output_dir / "probes" if kept else None
+        keep(numbers)  # now and after each probe, as what comes next may take hours
+        unfinished = output_dir / "probes" / digest if kept else None
         for found in evaluation.classify(networks, config, labelled, epochs, earlier if kept else {}, unfinished):
             numbers |= found
-            if kept:
-                trained_models.write_numbers(earlier | numbers, numbers_dir, step)
+            keep(numbers)
         if unfinished:
             shutil.rmtree(unfinished, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                unfinished.parent.rmdir()  # where no probe of other weights is unfinished
     if "predict" in wanted:
         errors, predictors = evaluation.predictors(networks, config, labelled, epochs)
         numbers |= errors
         if whole:
             unseen = evaluation.held_out(evaluation.unseen_by_predictors(labelled), config.seed, 8)
             drawn |= pictures.predictions(networks, *predictors, unseen)
-    if numbers and kept:
-        trained_models.write_numbers(earlier | numbers, numbers_dir, step)
+    if numbers:
+        keep(numbers)
     if chosen.json:
         print(json.dumps(numbers))
     elif numbers:

@@ -141,7 +141,7 @@ def classify(
 
     Args:
         earlier: numbers of the same weights; a probe whose numbers are among them is not trained again.
-        folder: where a probe that is stopped goes on from, of these weights or of others; None keeps nothing.
+        folder: of these weights, where a probe that is stopped goes on from; None keeps nothing.
     Yields:
         s_accuracy, then z_accuracy, and chance, by the protocol whose figures are published for these data, and by the
         other with another ending. Of sprites the first is the course project's, on all images, and _test_identities,
@@ -158,7 +158,6 @@ def classify(
     else:
         protocols = {"": (codes, identities, (training_images, held_out)), "_all_images": all_images}
     training = probes.cut_short(probes.COURSE_PROJECT if config.data_set == "sprites" else probes.MNIST, epochs)
-    folder = folder and folder / _digest(networks.encoder)
     for ending, measured in protocols.items():
         for code in ("s", "z"):
             names = [f"{name}{ending}" for name in (f"{code}_accuracy", f"{code}_accuracy_best_epoch", "chance")]
@@ -171,7 +170,7 @@ def classify(
                 yield {f"{name}{ending}": value for name, value in found.items()}
 
 
-def _digest(network: keras.Model) -> str:
+def digest(network: keras.Model) -> str:
     """Hex digits that tell its weights from others."""
     return hashlib.sha256(b"".join(np.asarray(weight).tobytes() for weight in network.weights)).hexdigest()[:12]
 
@@ -207,13 +206,18 @@ def unseen_by_predictors(labelled: Labelled) -> Labelled:
     return labelled._replace(held_out=labelled.held_out & np.isin(np.arange(len(labelled.images)), tests))
 
 
-def earlier_numbers(run_folder: Path, step: int) -> dict[str, float]:
-    """What evaluation.json of a run has of this step's weights; nothing where it is of another step, or damaged."""
+def earlier_numbers(folder: Path, **weights) -> dict[str, float]:
+    """What evaluation.json in the folder has; nothing where it is of other weights than these, or damaged.
+
+    Args:
+        weights: what it must say of them: step, and encoder, a `digest`, where it does not lie beside them.
+    """
     try:
-        numbers = json.loads((run_folder / "evaluation.json").read_text())
+        numbers = json.loads((folder / "evaluation.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return numbers if isinstance(numbers, dict) and numbers.pop("step", None) == step else {}
+    its = isinstance(numbers, dict) and all(numbers.pop(name, None) == value for name, value in weights.items())
+    return numbers if its else {}
 
 
 def report(numbers: dict) -> str:

@@ -47,7 +47,7 @@ def train_on(data: Sprites | Mnist, paired: PairedImages, config: Config, folder
         trained = training.train(config, paired, run)
         networks = trained_models.in_float32(trained, build_networks, config)
         numbers = evaluation.quick_probes(networks, config, evaluation.labelled(data))
-        earlier = evaluation.earlier_numbers(folder, run.step)  # where nothing was left to train
+        earlier = evaluation.earlier_numbers(folder, step=run.step)  # where nothing was left to train
         trained_models.write_numbers(earlier | numbers, folder, run.step)
     print(evaluation.report(numbers))
     print(f"Pictures and log: {folder}")

@@ -142,14 +142,19 @@ def test_published_weights_are_evaluated_and_nothing_is_written_beside_them(
     before = sorted(published.rglob("*"))
     beside = folder / "log_dir" / "sprites" / "published_sprites"
     beside.mkdir()
-    (beside / "evaluation.json").write_text(json.dumps({"step": 2, "of another run's weights": 1.0}))
+    of_others = {"step": 2, "encoder": "another", "of another run's weights": 1.0}
+    (beside / "evaluation.json").write_text(json.dumps(of_others))
     capsys.readouterr()
     command(monkeypatch, evaluate_model, "--predict", "--json", "--model_dir", published, *where)
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["s_to_z_error"] == pytest.approx(entry["metrics"]["s_to_z_error"], rel=0.05)
     assert sorted(published.rglob("*")) == before
-    assert json.loads((beside / "evaluation.json").read_text()) == {"step": 2} | numbers
+    label = {"step": 2, "encoder": evaluated(beside)["encoder"]}
+    assert evaluated(beside) == label | numbers and label["encoder"] != "another"
     assert (beside / "samples" / "predicted_z_from_s.png").exists()
+    no_probes(monkeypatch)  # more of the same weights joins what was measured
+    command(monkeypatch, evaluate_model, "--classify", "--model_dir", published, *where)
+    assert evaluated(beside) == label | numbers | PROBED
 
 
 def evaluated(run):
@@ -260,6 +265,15 @@ def test_the_quick_probes_can_be_had_alone(run_of_its_own, sprites_dir, monkeypa
     assert evaluated(run_of_its_own) == {"step": 2} | numbers
 
 
+@pytest.mark.parametrize("flags_", [["--evaluate", "--json"], ["--json"]])
+def test_every_number_is_had_by_one_flag(run_of_its_own, sprites_dir, monkeypatch, capsys, flags_):
+    no_probes(monkeypatch)
+    monkeypatch.setattr(evaluation, "predictors", lambda *_: ({"z_to_s_error": 0.5}, None))
+    where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir, "--probe_epochs", 1]
+    command(monkeypatch, evaluate_model, *flags_, *where)
+    assert json.loads(capsys.readouterr().out) == PROBED | {"z_to_s_error": 0.5}
+
+
 def test_json_beside_pictures_trains_no_probe(run_of_its_own, sprites_dir, monkeypatch, capsys):
     monkeypatch.delattr(evaluation, "classify")
     where = ["--model_dir", run_of_its_own, "--data_dir", sprites_dir]
@@ -346,7 +360,7 @@ def test_digits_need_networks_of_their_size(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments, problem", [
-    ([], "nothing to do; add --style_transfer, --interpolate, --reconstruct, --quick_probes, --classify, --predict, "),
+    ([], "nothing to do; add --evaluate, --style_transfer, --interpolate, --reconstruct, --quick_probes, --classify, "),
     (["--classify", "--probe_epochs", "0"], "--probe_epochs: expected 1 or more; got 0"),
     (["--publish", "--probe_epochs", "1"], "--publish: leave out --probe_epochs"),
     (["--classify", "--model_dir", "/nowhere"], "there is no folder /nowhere"),
