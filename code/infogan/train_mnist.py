@@ -17,7 +17,13 @@ def main() -> None:
     # TensorFlow is imported once flags and data are known to be good: a mistake is answered at once.
     config, folder = run_folders.parse_flags("infogan", PRESETS, LOG_DIR, "Trains InfoGAN on MNIST.")
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
-    batches.steps_per_epoch(len(data.train_images), config.batch_size)  # refuses a batch larger than the data
+    # This refuses a batch larger than the data.
+    planned = config.max_epochs * batches.steps_per_epoch(len(data.train_images), config.batch_size)
+    if config.max_epochs != PRESETS[config.preset].max_epochs and planned > (config.max_steps or planned):
+        print(
+            f"--max_steps {config.max_steps} ends it before epoch {config.max_epochs}: add --max_steps {planned}",
+            file=sys.stderr,
+        )
 
     flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from infogan import evaluation, training
