@@ -48,6 +48,7 @@ ARCHITECTURES = {
     ("cycle_vae", "sprites"): ("sprites",),
     ("cycle_vae", "mnist"): ("mnist",),
 }
+LENGTHS = {"max_epochs", "maxepoch", "n_epoch", "end_epoch", "max_iter"}  # by any name; the steps are told themselves
 BEGIN, END = "<!-- results: made by make report -->", "<!-- end of results -->"
 TELLING_SETTINGS = (
     "kernel_size", "strides", "padding", "output_padding", "activation", "momentum", "epsilon", "scale", "rate",
@@ -107,7 +108,7 @@ def shown(metric: str, value: float | None) -> str:
 
 
 def summary_table(systems: list[str]) -> str:
-    """A line for each system, kind of run and metric: median and range over all seeds, and what is published."""
+    """A line for each system, kind of run and metric: median and range over all runs, and what is published."""
 
     def kind(run: dict[str, Any]) -> tuple[str, str, int, str, str, str]:
         named = run["data_set"], run["preset"], run["steps"], run["precision"]
@@ -121,26 +122,26 @@ def summary_table(systems: list[str]) -> str:
             minutes = f"{statistics.median(run['minutes'] for run in runs):.0f}"
             for metric in METRICS[system]:
                 values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
-                seeds = {run["seed"] for run in runs if metric in run["metrics"]}
                 if not values:
                     continue
                 published, source = PUBLISHED.get((system, data_set, metric), (None, ""))
                 spread = f"{shown(metric, min(values))} to {shown(metric, max(values))}" if len(values) > 1 else ""
                 rows.append(
-                    [*named, minutes, str(len(seeds)), metric.replace("_", " ")]
+                    [*named, minutes, str(len(values)), metric.replace("_", " ")]
                     + [shown(metric, statistics.median(values)), spread]
                     + [f"{shown(metric, published)} ({source})" if source else ""]
                 )
                 named, minutes = [""] * len(named), ""  # a kind of run is named in its first line only
-    header = ["system", "data", "preset", "precision", "steps", "minutes a run", "seeds", "metric", "median", "range"]
+    header = ["system", "data", "preset", "precision", "steps", "minutes a run", "runs", "metric", "median", "range"]
     header += ["published"]
     return markdown(header, rows) if rows else "No finished runs yet.\n"
 
 
 def telling_flags(command: str) -> str:
-    """What a run's first command line says that tells its kind: not the seed, nor how long and how often it logs."""
-    untold = {f"--{name}" for name in run_folders.FREE_ON_RESUME | {"seed"}}
+    """What a run's first command line says that tells its kind: not the seed, nor its length and how often it logs."""
+    untold = {f"--{name}" for name in run_folders.FREE_ON_RESUME | LENGTHS | {"seed"}}
     words = shlex.split(command.split(" && ")[0].replace("=", " "))
+    words = [word.replace("-", "_").replace("__", "--", 1) if word.startswith("--") else word for word in words]
     pairs = zip(["", *words], words)
     return shlex.join(w for before, w in pairs if w not in untold and (before not in untold or w.startswith("--")))
 

@@ -82,7 +82,9 @@ def classifier(
 
 
 def forget_map(folder: Path) -> None:
-    """Removes the folder's encodings.txt, by whomever it was made: its weights are gone."""
+    """Removes the folder's encodings.txt, by whomever it was made, and says so: new weights are published."""
+    if (folder / ENCODINGS).exists():
+        print(f"{folder / ENCODINGS} is removed: it is the map of the weights before", file=sys.stderr)
     for name in (ENCODINGS, MAPPED):
         (folder / name).unlink(missing_ok=True)
 

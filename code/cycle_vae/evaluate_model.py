@@ -100,6 +100,8 @@ def main() -> None:
     # What does not lie beside its weights says whose it is: as many steps may be another run's.
     label = {} if numbers_dir == model_dir else {"encoder": digest}
     earlier = evaluation.earlier_numbers(numbers_dir, step=step, **label)
+    if more_of_published:  # also what was measured of them without being recorded
+        earlier = evaluation.earlier_numbers(output_dir, step=step, encoder=digest) | earlier
     print(f"Weights: {model_dir}, step {step}", file=sys.stderr)
     own_data = run_folders.check_data(model_dir, data.sha256, chosen.record or chosen.publish)
     kept = whole and own_data

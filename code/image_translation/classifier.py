@@ -1,7 +1,7 @@
 """The judge: a convolutional classifier of digits that says what a generated image shows; its network and training.
 
-Source: mnist_classifier.py of the original, which was 99.36 % right on the test images. Its pools are smaller and its
-leaky ReLU has slope 0.3, Keras's defaults; how it is trained was chosen here, on the validation images.
+Source: mnist_classifier.py of the original, which was right on 99.36 % of the test images. Its pools are smaller than
+these, and its leaky ReLU has slope 0.3, Keras's defaults. How to train was chosen here, on the validation images.
 """
 
 import sys

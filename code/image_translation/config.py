@@ -106,8 +106,6 @@ class ClassifierConfig(RunFlags):
     def check(self) -> None:
         super().check()
         require(self.precision == "float32", f"--precision: expected float32, the judge's; got {self.precision}")
-        cut_short = self.max_steps is not None and self.max_steps < self.max_iter
-        require(not (self.publish and cut_short), "--publish: a judge that --max_steps cuts short is not published")
         self.require_at_least(1, "batch_size", "max_iter", "validation", "validate_every")
         self.require_at_least(0, "lr", "shift")
 

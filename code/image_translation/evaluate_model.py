@@ -72,6 +72,9 @@ def main() -> None:
         run_folders.require_checkpoint(model_dir)
     if chosen.publish:
         run_folders.require_publishable(model_dir, PUBLISHED)
+        its_judge = run_folders.settings(require_judge(model_dir / "judge"))
+        whole = its_judge["steps"] >= its_judge["config"]["max_iter"]
+        flags.require(whole, f"--publish: {model_dir} has a judge that --max_steps cut short")
     data = None
     if wanted - {"generate"}:
         data = mnist.load(config.data_dir, unverified=config.unverified_data)

@@ -23,8 +23,10 @@ def main() -> None:
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
     split = mnist.split(data, config.validation)
     batches.steps_per_epoch(len(split.train_images), config.batch_size)  # refuses a batch larger than the data
-    if config.publish and PUBLISHED.is_dir():
-        same = run_folders.settings(PUBLISHED)["data_sha256"] == data.sha256
+    if config.publish:
+        whole = config.max_steps is None or config.max_steps >= config.max_iter
+        flags.require(whole, "--publish: a judge that --max_steps cuts short is not published")
+        same = not PUBLISHED.is_dir() or run_folders.settings(PUBLISHED)["data_sha256"] == data.sha256
         flags.require(same, f"--publish: {PUBLISHED} is the judge of other data")
 
     flags.import_tensorflow()

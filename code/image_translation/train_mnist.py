@@ -30,7 +30,7 @@ def main() -> None:
     judge_folder = require_judge(folder / "judge" if folder else config.judge or PUBLISHED_JUDGE)
     same = run_folders.settings(judge_folder)["data_sha256"] == data.sha256
     how = "train one on these with train_classifier.py, and name it with --judge"
-    flags.require(same, f"{judge_folder} is the judge of other data; {how}")
+    flags.require(same or folder is not None, f"{judge_folder} is the judge of other data; {how}")
 
     flags.import_tensorflow(OPERATIONS_AT_ONCE)
     from image_translation import classifier, evaluation, training

@@ -19,7 +19,8 @@ def main() -> None:
     data = mnist.load(config.data_dir, unverified=config.unverified_data)
     # This refuses a batch larger than the data.
     planned = config.max_epochs * batches.steps_per_epoch(len(data.train_images), config.batch_size)
-    if config.max_epochs != PRESETS[config.preset].max_epochs and planned > (config.max_steps or planned):
+    typed = any(word.split("=")[0] in ("--max_epochs", "--max-epochs", "--maxepoch") for word in sys.argv)
+    if typed and config.max_steps == PRESETS[config.preset].max_steps and planned > (config.max_steps or planned):
         print(
             f"--max_steps {config.max_steps} ends it before epoch {config.max_epochs}: add --max_steps {planned}",
             file=sys.stderr,

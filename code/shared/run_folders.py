@@ -31,6 +31,10 @@ FREE_ON_RESUME = frozenset(
     )
 )  # fmt: skip
 RECORDED = frozenset(("system", "data_set", "config", "data_sha256", "command", "commit"))  # in every settings.json
+ENTRY = (  # of results.json
+    "system", "data_set", "preset", "seed", "steps", "minutes", "commit", "command", "precision", "data_sha256",
+    "metrics",
+)  # fmt: skip
 # What a recorded command leaves out: folders of the machine it ran on.
 MACHINE_FLAGS = ("--data_dir", "--data-dir", "--datadir", "--log_dir", "--log-dir", "--judge")  # tyro takes either form
 MACHINE_FLAGS_WITH_VALUE = tuple(f"{name}=" for name in MACHINE_FLAGS)
@@ -203,9 +207,13 @@ def recorded_runs(results: Path) -> list[dict]:
         UserError: it is damaged.
     """
     try:
-        return json.loads(results.read_text()) if results.exists() else []
+        entries = json.loads(results.read_text()) if results.exists() else []
     except ValueError as error:
         raise UserError(f"{results} is damaged: {error}") from None
+    for number, entry in enumerate(entries, 1):
+        lacking = [name for name in ENTRY if name not in entry]
+        require(not lacking, f"{results}: entry {number} lacks {', '.join(lacking)}")
+    return entries
 
 
 def recorded_run(published: Path, results: Path) -> int:

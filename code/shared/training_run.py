@@ -27,7 +27,7 @@ class TrainingRun:
 
     Args:
         folder: that run_folders.start made, now or for the run that goes on.
-        config: the run's settings; those in run_folders.FREE_ON_RESUME may be new.
+        config: the run's settings; what extends it, and those in run_folders.FREE_ON_RESUME, may be new.
         data_sha256: of the data it is to train on.
     Raises:
         UserError: another process has the run open, or it was started on other data.

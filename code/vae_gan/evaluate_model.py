@@ -48,7 +48,8 @@ class Flags:
     embed: bool = False
     """Encodings, sprites and labels of 10,000 images for TensorBoard's projector."""
     evaluate: bool = False
-    """Reconstruction errors and KL of held-out images, and the Frechet distance of samples from them."""
+    """Reconstruction errors and KL of held-out images, the Frechet distance of samples from them, and how many samples
+    are like another; both also of codes as --sample_fitted draws them."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
     record: bool = False

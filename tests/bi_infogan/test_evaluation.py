@@ -309,12 +309,13 @@ def test_what_is_recorded_of_published_weights_is_by_the_map_that_others_will_ma
     by_hand = ",".join(reversed(first.split(",")))
     (run_folder / "encodings.txt").write_text(f"{by_hand}\n{second}\n")
     published = log_dir / "system" / "pretrained" / "default"
+    command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *DATA)
     for folder in (published, log_dir / "published_default"):
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "encodings.txt").write_text(f"{by_hand}\n{second}\n")
     command(monkeypatch, evaluate_model, "--publish", "--model_dir", run_folder, *DATA)
     (run_folder / "encodings.txt").write_text(written)
     assert not (published / "encodings.txt").exists()
+    assert f"{published / 'encodings.txt'} is removed" in capsys.readouterr().err
     capsys.readouterr()
     command(monkeypatch, evaluate_model, "--json", "--model_dir", published, *DATA)
     recorded = json.loads((published / "evaluation.json").read_text())

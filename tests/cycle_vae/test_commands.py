@@ -155,6 +155,11 @@ def test_published_weights_are_evaluated_and_nothing_is_written_beside_them(
     no_probes(monkeypatch)  # more of the same weights joins what was measured
     command(monkeypatch, evaluate_model, "--classify", "--model_dir", published, *where)
     assert evaluated(beside) == label | numbers | PROBED
+    command(monkeypatch, evaluate_model, "--record", "--model_dir", published, *where)  # and is recorded with it
+    assert evaluated(published)["z_accuracy"] == PROBED["z_accuracy"]
+    (beside / "evaluation.json").unlink()  # or another test's numbers would join these
+    (entry,) = json.loads((folder / "system" / "results.json").read_text())
+    assert entry["metrics"]["z_accuracy"] == PROBED["z_accuracy"]
 
 
 def evaluated(run):

@@ -217,6 +217,21 @@ def test_neither_is_a_judge_of_other_data_used_nor_a_published_one_lost(
     assert sorted((system / "log_dir").rglob("*")) == runs
 
 
+def test_a_run_whose_judge_is_of_other_data_goes_on_and_one_whose_judge_was_cut_short_is_not_published(
+    run_folder, tmp_path, monkeypatch, capsys
+):
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder, copy)
+    settings = json.loads((copy / "judge" / "settings.json").read_text())
+    (copy / "judge" / "settings.json").write_text(json.dumps(settings | {"data_sha256": "another", "steps": 1}))
+    command(monkeypatch, train_mnist, *TEST_DATA, "--resume", copy, "--max_iter", 3)
+    assert (copy / "checkpoints" / "step_00000003").is_dir()
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        command(monkeypatch, evaluate_model, "--publish", "--model_dir", copy, *TEST_DATA)
+    assert f"--publish: {copy} has a judge that --max_steps cut short" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def shown(run_folder, published_judge, monkeymodule):
     """Of one command that does everything with the newest run: what it printed."""

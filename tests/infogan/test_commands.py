@@ -221,9 +221,11 @@ def test_progress_is_plain_lines_where_there_is_no_terminal_and_tensorflow_adds_
 
 @pytest.mark.parametrize("arguments, told", [
     (["--preset", "paper", "--max_epochs", 300], "--max_steps 5000 ends it before epoch 300: add --max_steps 5400\n"),
+    (["--preset", "paper", "--maxepoch=270"], "--max_steps 5000 ends it before epoch 270: add --max_steps 5400\n"),
+    (["--preset", "paper", "--max_epochs", 300, "--max_steps", 20], ""),
     (["--preset", "paper"], ""),
     (["--max_epochs", 300], ""),
-    (["--max_epochs", 300, "--max_steps", 5400], ""),
+    (["--max_epochs", 300, "--max_steps", 20], ""),
 ])  # fmt: skip
 def test_it_is_said_where_the_presets_steps_end_before_the_epochs_that_were_typed(monkeypatch, arguments, told):
     monkeypatch.setattr(flags, "import_tensorflow", lambda *_: sys.exit(7))

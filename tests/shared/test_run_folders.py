@@ -262,6 +262,9 @@ def test_damaged_results_are_refused_by_name(tmp_path):
     (tmp_path / "results.json").write_text('[{"system": "infogan"')
     with pytest.raises(UserError, match=f"{tmp_path / 'results.json'} is damaged"):
         run_folders.recorded_runs(tmp_path / "results.json")
+    (tmp_path / "results.json").write_text(json.dumps([dict.fromkeys(run_folders.ENTRY), {"seed": 1, "metrics": {}}]))
+    with pytest.raises(UserError, match="results.json: entry 2 lacks system, data_set, .*, data_sha256$"):
+        run_folders.recorded_runs(tmp_path / "results.json")
 
 
 def test_the_newest_run_is_the_last_started_that_has_a_checkpoint(log_dir):
