@@ -221,7 +221,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal_and_tensorflow_adds_
 
 @pytest.mark.parametrize("arguments, told", [
     (["--preset", "paper", "--max_epochs", 300], "--max_steps 5000 ends it before epoch 300: add --max_steps 5400\n"),
-    (["--preset", "paper", "--maxepoch=270"], "--max_steps 5000 ends it before epoch 270: add --max_steps 5400\n"),
+    (["--preset", "paper", "--maxepoch=300"], "--max_steps 5000 ends it before epoch 300: add --max_steps 5400\n"),
     (["--preset", "paper", "--max_epochs", 300, "--max_steps", 20], ""),
     (["--preset", "paper"], ""),
     (["--max_epochs", 300], ""),
