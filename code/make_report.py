@@ -111,7 +111,7 @@ def summary_table(systems: list[str]) -> str:
     """A line for each system, kind of run and metric: median and range over all runs, and what is published."""
 
     def kind(run: dict[str, Any]) -> tuple[str, str, int, str, str, str]:
-        named = run["data_set"], run["preset"], run["steps"], run["precision"]
+        named = run["data_set"], run["preset"], run["steps"], arithmetic(run)
         return *named, run["data_sha256"], telling_flags(run["command"])
 
     rows = []
@@ -119,7 +119,7 @@ def summary_table(systems: list[str]) -> str:
         for (data_set, preset, steps, precision, *_), group in groupby(sorted(results_of(system), key=kind), key=kind):
             runs = list(group)
             named = [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}"]
-            minutes = f"{statistics.median(run['minutes'] for run in runs):.0f}"
+            minutes = in_minutes(statistics.median(run["minutes"] for run in runs))
             for metric in METRICS[system]:
                 values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
                 if not values:
@@ -137,21 +137,33 @@ def summary_table(systems: list[str]) -> str:
     return markdown(header, rows) if rows else "No finished runs yet.\n"
 
 
+def arithmetic(run: dict[str, Any]) -> str:
+    """A run's precision, and what it ran on where that was no CPU."""
+    return ", ".join([run["precision"], *([run["device"]] if "device" in run else [])])
+
+
+def in_minutes(minutes: float) -> str:
+    return f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.1f}"
+
+
 def telling_flags(command: str) -> str:
     """What a run's first command line says that tells its kind: not the seed, nor its length and how often it logs."""
-    untold = {f"--{name}" for name in run_folders.FREE_ON_RESUME | LENGTHS | {"seed"}}
-    words = shlex.split(command.split(" && ")[0].replace("=", " "))
-    words = [word.replace("-", "_").replace("__", "--", 1) if word.startswith("--") else word for word in words]
-    pairs = zip(["", *words], words)
-    return shlex.join(w for before, w in pairs if w not in untold and (before not in untold or w.startswith("--")))
+    untold = {f"--{name}" for name in run_folders.FREE_ON_RESUME | LENGTHS | {"seed", "seeds"}}
+    flag, told = "", []
+    for word in shlex.split(command.split(" && ")[0].replace("=", " ")):
+        if word.startswith("--"):
+            flag = word = word.replace("-", "_").replace("__", "--", 1)
+        if flag not in untold:
+            told.append(word)
+    return shlex.join(told)
 
 
 def runs_table(system: str) -> str:
     """A line for each run."""
     rows = [
-        [run["data_set"], run["preset"], str(run["seed"]), f"{run['steps']:,}", f"{run['minutes']:.0f}"]
+        [run["data_set"], run["preset"], str(run["seed"]), f"{run['steps']:,}", in_minutes(run["minutes"])]
         + [shown(metric, run["metrics"].get(metric)) for metric in METRICS[system]]
-        + [run["precision"], run["commit"], f"`{run['command']}`"]
+        + [arithmetic(run), run["commit"], f"`{run['command']}`"]
         for run in results_of(system)
     ]
     metrics = [metric.replace("_", " ") for metric in METRICS[system]]

@@ -33,14 +33,17 @@ def test_the_summary_counts_every_run_and_keeps_runs_of_other_kinds_apart(monkey
     runs += [run(4, 0.94, flags="--preset paper --log-every=50 --unverified_data --max_epochs 11"), run(3, 0.95)]
     runs += [run(1, 0.5, precision="mixed_bfloat16"), run(2, 0.4, flags="--preset paper --lr_g 0.1")]
     runs += [run(5, 0.3, data="another")]
+    there = [run(seed, accuracy, flags="--seeds 7 8 --preset paper") for seed, accuracy in ((7, 0.2), (8, 0.1))]
+    runs += [elsewhere | {"device": "a GPU", "minutes": 0.24} for elsewhere in there]
     monkeypatch.setattr(make_report, "results_of", lambda system: runs)
     rows = make_report.summary_table(["infogan"]).splitlines()[2:]
-    assert len(rows) == 8
+    assert len(rows) == 10
     (row,) = (row for row in rows if "| float32 | 5,000 | 40 | 5 | accuracy |" in row)
     assert row.endswith("| 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) |")
     assert sum("| 1 | accuracy |" in row for row in rows) == 3
+    assert sum("| float32, a GPU | 5,000 | 0.2 | 2 | accuracy | 15.00% |" in row for row in rows) == 1
     unnamed = [row for row in rows if row.startswith("|  |  |  |  |  |  | ")]
-    assert [row.split("|")[8].strip() for row in unnamed] == ["mutual information bound"] * 4
+    assert [row.split("|")[8].strip() for row in unnamed] == ["mutual information bound"] * 5
 
 
 @pytest.mark.parametrize("document", make_report.originals())

@@ -111,16 +111,21 @@ def start(system: str, data_set: str, config: flags.RunFlags, log_dir: Path, dat
     Raises:
         UserError: the folder cannot be made.
     """
-    folder = _new_folder(log_dir, config.seed)
-    record = {
+    folder = new_folder(log_dir, config.seed)
+    record = first_record(system, data_set, config, data_sha256)
+    files.write_text(folder / "settings.json", json.dumps(record, indent=2) + "\n")
+    return folder
+
+
+def first_record(system: str, data_set: str, config: flags.RunFlags, data_sha256: str) -> dict:
+    """What settings.json of a run holds that this process starts."""
+    return {
         "system": system,
         "data_set": data_set,
         "config": flags.to_json(config),
         "data_sha256": data_sha256,
         **this_session(),
     }
-    files.write_text(folder / "settings.json", json.dumps(record, indent=2) + "\n")
-    return folder
 
 
 def this_session() -> dict:
@@ -147,7 +152,12 @@ def sessions(folder: Path) -> list[dict]:
     return [settings(folder), *(session for session in later if session.keys() >= {"command", "commit"})]
 
 
-def _new_folder(log_dir: Path, seed: int) -> Path:
+def new_folder(log_dir: Path, seed: int) -> Path:
+    """Makes the folder of a run that starts now.
+
+    Raises:
+        UserError: it cannot be made.
+    """
     name = f"{datetime.datetime.now():%Y%m%d-%H%M%S}_{seed}"
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):  # runs started within one second
         try:

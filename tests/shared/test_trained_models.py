@@ -188,6 +188,14 @@ def test_a_recorded_result_says_what_gave_it(tmp_path):
     }
 
 
+def test_a_result_of_another_device_than_a_cpu_names_it(tmp_path):
+    folder, results = train(tmp_path / "log_dir"), tmp_path / "results.json"
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps(settings | {"device": "a GPU"}))
+    trained_models.record({"accuracy": 0.9}, folder, 4, results, tmp_path / "pretrained")
+    assert json.loads(results.read_text())[0]["device"] == "a GPU"
+
+
 def test_a_result_on_other_data_than_the_published_weights_is_not_taken_for_one_on_the_data_set(tmp_path):
     folder, results = train(tmp_path / "log_dir"), tmp_path / "results.json"
     published = publish(folder, tmp_path / "pretrained")
