@@ -20,12 +20,6 @@ def built():
     return build_networks(Config(seed=1))
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def random(*shape, seed=0):
     return tf.random.stateless_uniform(shape, [seed, 0])
 

@@ -38,12 +38,6 @@ SCALARS = {
 untraced_step = training.train_step.python_function
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def make(config):
     networks = build_networks(config)
     return networks, training.build_optimizers(networks, config)

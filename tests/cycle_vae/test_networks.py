@@ -20,12 +20,6 @@ def built():
     return {name: build_networks(config) for name, config in PRESETS.items()}
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def random(*shape, seed=0):
     return tf.random.stateless_uniform(shape, [seed, 0])
 

@@ -117,12 +117,9 @@ def test_standardised_codes_have_mean_0_and_variance_1_over_the_rows_and_z_with_
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_probes_are_float32_though_the_networks_are_not(batch_norm):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        network = probes.perceptron(2, 3, FAST._replace(batch_norm=batch_norm))
-        codes, rows = random_codes(30, 0), (np.arange(20), np.arange(20, 30))
-        probes.fit(network, Codes(codes.mean, None), codes.s, rows, probes.regression, FAST, 0, "")
-    finally:
-        keras.config.set_dtype_policy("float32")
+    network = probes.perceptron(2, 3, FAST._replace(batch_norm=batch_norm))
+    codes, rows = random_codes(30, 0), (np.arange(20), np.arange(20, 30))
+    probes.fit(network, Codes(codes.mean, None), codes.s, rows, probes.regression, FAST, 0, "")
     assert {layer.compute_dtype for layer in network.layers if layer.weights} == {"float32"}
     finer_than_bfloat16 = network(codes.mean).numpy()
     assert (finer_than_bfloat16 != tf.cast(tf.cast(finer_than_bfloat16, tf.bfloat16), tf.float32)).numpy().any()

@@ -8,7 +8,6 @@ import os
 import signal
 from typing import Any, cast
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,12 +26,6 @@ CONFIG = Config(filters=(4, 6), style_dim=5, class_dim=3, batch_size=4, max_epoc
 IMAGES = np.random.default_rng(0).integers(0, 256, [26, 12, 12, 3]).astype(np.uint8)
 DATA = PairedImages(IMAGES, np.repeat([0, 1], 13), np.arange(26).reshape(13, 2))  # three batches and a rest
 untraced_step = training.train_step.python_function
-
-
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 def make(config):

@@ -32,12 +32,6 @@ def fresh(built):
     }
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def random(*shape, seed=0):
     return tf.random.stateless_uniform(shape, [seed, 0], minval=-1.0)
 

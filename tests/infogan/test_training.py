@@ -28,12 +28,6 @@ SCALARS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def make(config):
     networks = build_networks(config)
     return networks, training.build_optimizers(networks, config)

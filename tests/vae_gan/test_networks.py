@@ -18,12 +18,6 @@ def networks():
     return build_networks(CONFIG)
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def of_kind(network, kind):
     return [layer for layer in network.layers if isinstance(layer, kind)]
 

@@ -9,7 +9,6 @@ import signal
 from functools import partial
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -38,12 +37,6 @@ def batch(config=CONFIG, step=0):
     images = scale_to_symmetric(DATA.train_images[training.indices(step, config, len(DATA.train_images))])
     noise = training.sample_noise(config.batch_size, 5, config.mode or "VAE-GAN", latent_codes.key(config.seed, step))
     return tf.constant(images), noise
-
-
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="module")
