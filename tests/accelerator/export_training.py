@@ -45,6 +45,7 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
+    flags.require(len(chosen.seeds) > 0, "--seeds: expected one or more")
     flags.require(not chosen.log_dir.exists(), f"--log_dir: {chosen.log_dir} exists already")
     flags.import_tensorflow()
     import portable

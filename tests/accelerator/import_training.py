@@ -41,7 +41,7 @@ def main() -> None:
         parts = sorted(chosen.results.glob(f"{chosen.exported.name}_{path.stem}_*.npz"))
         if parts:
             brought[path] = {name: array for part in parts for name, array in np.load(part).items()}
-    flags.require(bool(brought), f"{chosen.results} has no run of {chosen.exported}")
+    flags.require(bool(brought), f"{chosen.results} has no run of those in {chosen.exported}")
     program = json.loads((chosen.exported / "program.json").read_text())
     flags.import_tensorflow()
     for path, arrays in brought.items():

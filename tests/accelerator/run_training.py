@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--seconds", type=float, default=math.inf)
     chosen = parser.parse_args()
+    if not (chosen.exported / "program.json").is_file():
+        parser.error(f"{chosen.exported} is no folder of export_training.py's: no program.json there")
 
     jax.config.update("jax_enable_x64", True)  # step counters are 64-bit
     device = jax.devices()[0]
