@@ -72,7 +72,12 @@ def steps_per_epoch(paired: PairedImages, batch_size: int) -> int:
 
 
 def batch(paired: PairedImages, step: int, batch_size: int, seed: int) -> Batch:
-    """The images of a step, counted from 0 over the whole run.
+    """The images of a step, counted from 0 over the whole run."""
+    return Batch(*(scale_to_unit(paired.images[rows]) for rows in indices(paired, step, batch_size, seed)))
+
+
+def indices(paired: PairedImages, step: int, batch_size: int, seed: int) -> list[np.ndarray]:
+    """Which images they are, in the order of `Batch`: int64 [batch] each.
 
     Differs: each pass through the data has an order of its own, where the originals' itertools.cycle repeats the
     batches of the first pass, and on MNIST its partners, to the end of the training.
@@ -83,7 +88,7 @@ def batch(paired: PairedImages, step: int, batch_size: int, seed: int) -> Batch:
         first, second = rows, partners(paired.identities, rows[0], seed, step)
     else:
         first, second = [paired.fixed[row, 0] for row in rows], paired.fixed[rows[0], 1]
-    return Batch(*(scale_to_unit(paired.images[indices]) for indices in (first[0], second, *first[1:])))
+    return [first[0], second, *first[1:]]
 
 
 def partners(identities: np.ndarray, chosen: np.ndarray, seed: int, step: int) -> np.ndarray:

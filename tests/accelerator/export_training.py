@@ -27,12 +27,12 @@ class Flags:
 
     log_dir: Path
     """Folder to write to."""
-    system: Literal["bi_infogan", "image_translation", "infogan", "vae_gan"]
-    """Whose training: on MNIST, but for vae_gan's, which is on characters."""
+    system: Literal["bi_infogan", "cycle_vae", "image_translation", "infogan", "vae_gan"]
+    """Whose training: on MNIST, but for vae_gan's, which is on characters, and cycle_vae's, as --preset says."""
     seeds: tuple[int, ...]
     """One run each."""
     preset: str | None = None
-    """Which of the system's presets."""
+    """Which of the system's presets; of cycle_vae's sprites or mnist."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the layers."""
     max_steps: int | None = None

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from shared import latent_codes
-from shared.datasets import batches, mnist
+from shared.datasets import batches, mnist, sprites
 from shared.flags import ConfigT, RunFlags, require
 
 
@@ -36,7 +36,7 @@ def configured(presets: Mapping[str, ConfigT], settings: dict) -> ConfigT:
     Raises:
         UserError: there is no such preset, a setting is not one of the system's, or a value is out of range.
     """
-    preset = settings.get("preset", "default")
+    preset = settings.pop("preset", "default")
     require(preset in presets, f"--preset: expected one of {', '.join(presets)}; got {preset}")
     config = presets[preset]
     unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(config)})
@@ -83,6 +83,35 @@ def bi_infogan(**settings) -> Program:
     steps = min(config.iterations, config.max_steps or config.iterations)
     trained = (*networks, *optimizers)
     return Program(config, "mnist", found.sha256, steps, networks[:2], trained, [images], batch, step)
+
+
+def cycle_vae(**settings) -> Program:
+    from cycle_vae import pairs, training
+    from cycle_vae.config import PRESETS
+    from cycle_vae.networks import build_networks
+
+    config = configured(PRESETS, settings)
+    if config.data_set == "sprites":
+        found = sprites.load(config.data_dir, unverified=config.unverified_data)
+        paired = pairs.of_sprites(found, sprites.split(len(found.characters))[0], config.seed)
+    else:
+        found = mnist.load(config.data_dir, unverified=config.unverified_data)
+        paired = pairs.of_mnist(found)
+    steps_per_epoch = pairs.steps_per_epoch(paired, config.batch_size)
+    networks = build_networks(config)
+    optimizers = training.build_optimizers(networks, config, steps_per_epoch)
+
+    def batch(step):
+        return [rows.astype(np.uint32) for rows in pairs.indices(paired, step, config.batch_size, config.seed)]
+
+    def step(data, batch, key):
+        images = pairs.Batch(*(unit(data[0], rows) for rows in batch))
+        return training.train_step(networks, optimizers, images, training.draw_noise(config, key), config)
+
+    planned = config.max_epochs * steps_per_epoch
+    steps = min(planned, config.max_steps or planned)
+    trained = (*networks, *optimizers)
+    return Program(config, config.data_set, found.sha256, steps, tuple(networks), trained, [paired.images], batch, step)
 
 
 def image_translation(**settings) -> Program:
@@ -167,4 +196,4 @@ def vae_gan(**settings) -> Program:
     return Program(config, "cns", found.sha256, steps, tuple(networks), trained, [images], batch, step)
 
 
-PROGRAMS = {function.__name__: function for function in (bi_infogan, image_translation, infogan, vae_gan)}
+PROGRAMS = {function.__name__: function for function in (bi_infogan, cycle_vae, image_translation, infogan, vae_gan)}

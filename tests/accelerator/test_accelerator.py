@@ -16,6 +16,7 @@ import tensorflow as tf
 import vae_gan_tiny  # pyright: ignore[reportMissingImports]
 from import_training import make_run_folder
 
+from cycle_vae import pairs
 from shared import latent_codes, run_folders, trained_models, training_run
 from shared.datasets import batches, mnist
 from shared.flags import UserError
@@ -81,17 +82,24 @@ def small_characters(monkeypatch):
 
 @pytest.mark.parametrize("system", programs.PROGRAMS)
 def test_a_step_is_given_what_train_gives_it(system, small_characters, tmp_path, monkeypatch):
-    digits = {"data_dir": SAMPLE, "unverified_data": True, "batch_size": 8} | (
-        {} if system == "infogan" else {"validation": 20}
-    )
-    program = programs.PROGRAMS[system](seed=3, **(small_characters if system == "vae_gan" else digits))
+    settings = {
+        "bi_infogan": {"validation": 20},
+        "cycle_vae": {"preset": "mnist"},
+        "image_translation": {"validation": 20},
+        "infogan": {"preset": "paper"},
+        "vae_gan": small_characters,
+    }
+    digits = {"data_dir": SAMPLE, "unverified_data": True, "batch_size": 8} if system != "vae_gan" else {}
+    program = programs.PROGRAMS[system](seed=3, **digits, **settings[system])
     training = sys.modules[f"{system}.training"]
     given = []
     monkeypatch.setattr(training, "train_step", lambda *arguments: given.append(arguments) or ({}, {}))
+    monkeypatch.setattr(training, "add_to_curves", lambda *_: None, raising=False)
     run = SimpleNamespace(folder=tmp_path, track=lambda **_: None, steps=lambda _: iter((1, 2)), log=lambda _: None)
     found = mnist.load(SAMPLE, unverified=True)
     data = {
         "bi_infogan": lambda: [mnist.split(found, 20)],
+        "cycle_vae": lambda: [pairs.of_mnist(found)],
         "image_translation": lambda: [found],
         "infogan": lambda: [found.train_images],
         "vae_gan": lambda: [vae_gan_tiny.data()],
