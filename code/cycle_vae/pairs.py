@@ -77,7 +77,7 @@ def batch(paired: PairedImages, step: int, batch_size: int, seed: int) -> Batch:
 
 
 def indices(paired: PairedImages, step: int, batch_size: int, seed: int) -> list[np.ndarray]:
-    """Which images they are, in the order of `Batch`: int64 [batch] each.
+    """Numbers of the images that `batch` takes at a step, in the order of `Batch`: int64 [batch] each.
 
     Differs: each pass through the data has an order of its own, where the originals' itertools.cycle repeats the
     batches of the first pass, and on MNIST its partners, to the end of the training.

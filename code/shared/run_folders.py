@@ -87,6 +87,10 @@ def parse_flags(
         if folder is None:
             raise UserError(f"--resume: no run with a checkpoint under {seen.log_dir}")
         require(not is_published(folder), f"--resume: {folder} holds published weights, which cannot be resumed")
+        elsewhere = "device" in settings(folder)
+        require(
+            not elsewhere, f"--resume: {folder} was made on another machine, and cannot be resumed; name another run"
+        )
         default = saved_config(folder, system, type(default))
     config = tyro.cli(type(default), args=arguments, default=default, description=description, use_underscores=True)
     config.check()
@@ -239,6 +243,7 @@ def recorded_run(published: Path, results: Path) -> int:
         number
         for number, entry in enumerate(recorded_runs(results))
         if all(entry[name] == theirs[name] for name in same)
+        and entry.get("device") == theirs.get("device")
         and all(entry[name].startswith(theirs[name]) for name in ("command", "commit"))  # resumed: of each session
     ]
     require(len(matching) == 1, f"--record: {results.name} has {len(matching)} runs that {published} could be of")
@@ -322,10 +327,11 @@ def command() -> str:
 
 def commit() -> str:
     """The commit of the code that runs, with "+" where it was changed since; "unknown" outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parents[1])]  # code/: all that a run is made of
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    run_is_made_of = (".", "../tests/accelerator")  # the latter, where it was made elsewhere
     try:
         head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True)
+        changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *run_is_made_of], capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if changes.returncode else "")

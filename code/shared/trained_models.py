@@ -100,8 +100,8 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
     if "device" in settings:  # where that was no CPU
         entry["device"] = settings["device"]
     entries = run_folders.recorded_runs(results)
-    identity = ("data_set", "data_sha256", "preset", "seed", "steps", "commit", "command")
-    entries = [other for other in entries if any(other[name] != entry[name] for name in identity)]
+    identity = ("data_set", "data_sha256", "preset", "seed", "steps", "commit", "command", "device")
+    entries = [other for other in entries if any(other.get(name) != entry.get(name) for name in identity)]
     files.write_text(results, json.dumps([*entries, entry], indent=2) + "\n")
 
 

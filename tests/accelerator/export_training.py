@@ -41,11 +41,15 @@ class Flags:
     """Epochs of a run, for systems that count them."""
     data_dir: Path | None = None
     """Folder of the data; default: the user's cache."""
+    unverified_data: bool = False
+    """Take other data in the same format."""
 
 
 def main() -> None:
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
-    flags.require(len(chosen.seeds) > 0, "--seeds: expected one or more")
+    in_range = all(0 <= seed < 2**31 for seed in chosen.seeds)
+    expected = f"--seeds: expected different numbers, 0 to {2**31 - 1}, one or more"
+    flags.require(0 < len(chosen.seeds) == len(set(chosen.seeds)) and in_range, expected)
     flags.require(not chosen.log_dir.exists(), f"--log_dir: {chosen.log_dir} exists already")
     flags.import_tensorflow()
     import portable
@@ -53,8 +57,8 @@ def main() -> None:
 
     settings = {
         name: getattr(chosen, name)
-        for name in ("preset", "precision", "max_steps", "max_epochs", "data_dir")
-        if getattr(chosen, name) is not None
+        for name in ("preset", "precision", "max_steps", "max_epochs", "data_dir", "unverified_data")
+        if getattr(chosen, name) not in (None, False)
     }
     order = None
     for seed in chosen.seeds:

@@ -20,6 +20,7 @@ CODE = Path(__file__).resolve().parents[2] / "code"
 sys.path.insert(0, str(CODE))
 
 from shared import files, flags, run_folders
+from shared.flags import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,35 +37,63 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description=__doc__, use_underscores=True)
-    brought = {}
-    for path in sorted(chosen.exported.glob("seed_*.json")):
-        parts = sorted(chosen.results.glob(f"{chosen.exported.name}_{path.stem}_*.npz"))
-        if parts:
-            brought[path] = {name: array for part in parts for name, array in np.load(part).items()}
-    flags.require(bool(brought), f"{chosen.results} has no run of those in {chosen.exported}")
-    program = json.loads((chosen.exported / "program.json").read_text())
+    program, brought = read(chosen.exported, chosen.results)
     flags.import_tensorflow()
-    for path, arrays in brought.items():
-        record = json.loads(path.read_text())
+    for record, arrays in brought:
         log_dir = chosen.log_dir or CODE / record["system"] / "log_dir" / record["data_set"]
         print(make_run_folder(record, program, arrays, log_dir))
+
+
+def read(exported: Path, results: Path) -> tuple[dict, list[tuple[dict, dict[str, np.ndarray]]]]:
+    """What an exported training says of itself; of each run that came back what it was started with, and what came.
+
+    Raises:
+        UserError: nothing came back, a file is missing or damaged, or a loss was not finite.
+    """
+    brought = []
+    for path in sorted(exported.glob("seed_*.json")):
+        parts = sorted(results.glob(f"{exported.name}_{path.stem}_*.npz"))
+        arrays = {}
+        for part in parts:
+            try:
+                with np.load(part, allow_pickle=False) as file:
+                    arrays |= dict(file.items())
+            except files.DAMAGED_ARRAYS as error:
+                raise UserError(f"{part} is damaged: {error}") from None
+        if parts:
+            missing = {"scalars", "seconds", "device", "jax"} - arrays.keys()
+            flags.require(not missing, f"{results} has not all of {path.stem}: no {', '.join(sorted(missing))}")
+            flags.require(bool(np.isfinite(arrays["scalars"]).all()), f"{path.stem}: a loss was not finite")
+            brought.append((said_by(path, run_folders.RECORDED), arrays))
+    flags.require(bool(brought), f"{results} has no run of those in {exported}")
+    return said_by(exported / "program.json", frozenset(("steps", "steps_a_call", "scalars"))), brought
+
+
+def said_by(path: Path, keys: frozenset[str]) -> dict:
+    """The object in a JSON file, which must have the keys."""
+    try:
+        said = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    flags.require(isinstance(said, dict) and said.keys() >= keys, f"{path} is damaged: it lacks some of {sorted(keys)}")
+    return said
 
 
 def make_run_folder(record: dict, program: dict, arrays: dict[str, np.ndarray], log_dir: Path) -> Path:
     """A run's folder, of what it was started with, what its program says of itself, and what came back.
 
     Raises:
-        UserError: a loss was not finite, a weight did not come back, or the folder cannot be made.
+        UserError: a weight did not come back, or the folder cannot be made.
     """
     import tensorflow as tf
 
     from shared import checkpoints
 
-    flags.require(bool(np.isfinite(arrays["scalars"]).all()), "a loss was not finite: the run failed")
     system = record["system"]
     config = flags.from_json(importlib.import_module(f"{system}.config").Config, record["config"])
     networks = importlib.import_module(f"{system}.networks").build_networks(config)
     evaluated = [network for network in networks if any(name.startswith(f"{network.name}|") for name in arrays)]
+    flags.require(bool(evaluated), "no weights came back")
     evaluated = networks[: networks.index(evaluated[-1]) + 1]  # among them those that are a part of another
     missing = {weight.value.ref(): f"{n.name}, {weight.name}" for n in evaluated for weight in n.weights}
     for network in evaluated:
@@ -77,7 +106,9 @@ def make_run_folder(record: dict, program: dict, arrays: dict[str, np.ndarray], 
 
     folder = run_folders.new_folder(log_dir, config.seed)
     record["command"] += " && python tests/accelerator/run_training.py exported results"
-    record["device"] = str(arrays["device"])
+    record["device"] = f"{arrays['device']} by JAX" if arrays["device"] == "cpu" else str(arrays["device"])
+    record["versions"]["jax"] = str(arrays["jax"])
+    record = {name: value for name, value in record.items() if not name.startswith("threads")}  # of the other machine
     files.write_text(folder / "settings.json", json.dumps(record, indent=2) + "\n")
     lines = [
         {"step": (k + 1) * program["steps_a_call"]} | dict(zip(program["scalars"], map(float, scalars)))

@@ -176,9 +176,11 @@ def export(program: Program, drawn: dict[bytes, Draw], folder: Path) -> list[int
 
 
 def draws_otherwise(concrete) -> bool:
-    """Whether a traced function makes keys of seeds by TensorFlow's own operation, and not as key_and_counter does."""
-    functions = concrete.graph.as_graph_def().library.function
-    return any(node.op == "StatelessRandomGetKeyCounter" for function in functions for node in function.node_def)
+    """Whether a traced function makes keys of seeds by TensorFlow's own operation, or draws from a random state."""
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    otherwise = ("StatelessRandomGetKeyCounter", "Random", "TruncatedNormal", "Multinomial", "RngReadAndSkip")
+    return any(node.op.startswith(otherwise) for node in nodes)
 
 
 def weights_program(variables: list[tf.Variable], how: list[Draw | None]) -> str:

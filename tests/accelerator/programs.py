@@ -37,7 +37,7 @@ def configured(presets: Mapping[str, ConfigT], settings: dict) -> ConfigT:
         UserError: there is no such preset, a setting is not one of the system's, or a value is out of range.
     """
     preset = settings.pop("preset", "default")
-    require(preset in presets, f"--preset: expected one of {', '.join(presets)}; got {preset}")
+    require(preset in presets, f"--preset: expected {' or '.join(presets)}")
     config = presets[preset]
     unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(config)})
     require(not unknown, f"this system has no --{' and no --'.join(unknown)}")
@@ -74,7 +74,7 @@ def bi_infogan(**settings) -> Program:
     optimizers = training.build_optimizers(networks, config)
 
     def batch(step):
-        return [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint16)]
+        return [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint32)]
 
     def step(data, batch, key):
         codes = latent_codes.sample(code_sizes(config), config.batch_size, key)
@@ -132,7 +132,7 @@ def image_translation(**settings) -> Program:
         indices, has_label = labelled_images.batch_of_step(step, labelled, unlabelled, config)
         label = np.where(has_label, digits[indices], DIGITS)  # without one: a number that has a one-hot of zeros
         weight = np.float32(training.adversarial_weight(step, config))
-        return [indices.astype(np.uint16), label.astype(np.uint8), weight]
+        return [indices.astype(np.uint32), label.astype(np.uint8), weight]
 
     def step(data, batch, key):
         indices, label, weight = batch
@@ -157,7 +157,7 @@ def infogan(**settings) -> Program:
     optimizers = training.build_optimizers(networks, config)
 
     def batch(step):
-        return [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint16)]
+        return [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint32)]
 
     def step(data, batch, key):
         codes = latent_codes.sample(code_sizes(config), config.batch_size, key)
@@ -183,7 +183,7 @@ def vae_gan(**settings) -> Program:
     optimizer = training.build_optimizer(networks, config)
 
     def batch(step):
-        return [training.indices(step, config, len(images)).astype(np.uint16)]
+        return [training.indices(step, config, len(images)).astype(np.uint32)]
 
     def step(data, batch, key):
         noise = training.sample_noise(config.batch_size, architecture.z_dim, architecture.mode, key)

@@ -19,7 +19,7 @@ import numpy as np
 from jax._src.lib import xla_client  # pyright: ignore[reportPrivateImportUsage]
 
 EIGHT_BITS_FROM = 4_000_000  # weights: as published_weights.py keeps them
-LARGEST_FILE = 15_000_000  # bytes; some transfers refuse more
+LARGEST_FILE = 15_000_000  # bytes, before they are compressed: small enough to be carried anywhere
 
 
 def main() -> None:
@@ -29,8 +29,13 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--seconds", type=float, default=math.inf)
     chosen = parser.parse_args()
-    if not (chosen.exported / "program.json").is_file():
-        parser.error(f"{chosen.exported} is no folder of export_training.py's: no program.json there")
+    for name in ("program.json", "step.mlir", "weights.mlir", "data.npz"):
+        if not (chosen.exported / name).is_file():
+            parser.error(f"{chosen.exported} is no folder of export_training.py's: no {name} there")
+    try:
+        chosen.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"cannot make {chosen.results}: {error.strerror}")
 
     jax.config.update("jax_enable_x64", True)  # step counters are 64-bit
     device = jax.devices()[0]
@@ -42,24 +47,26 @@ def main() -> None:
     with np.load(chosen.exported / "data.npz") as file:
         data = [jax.device_put(file[name], device) for name in file.files]
 
-    longest = 0.0
+    last_took = 0.0
     for path in sorted(chosen.exported.glob("seed_*.npz")):
-        if time.monotonic() - started + longest > chosen.seconds:
+        if time.monotonic() - started + last_took > chosen.seconds:
             print(f"{chosen.exported.name}: no time for {path.stem}", flush=True)
             continue
         began = time.monotonic()
         state, scalars = train(program, step, draw, data, np.load(path), device)
-        longest = time.monotonic() - began
-        arrays = {"scalars": scalars, "seconds": longest, "device": np.array(device.device_kind)}
+        last_took = time.monotonic() - began
+        arrays = {"scalars": scalars, "seconds": np.array(last_took)}
+        arrays |= {"device": np.array(device.device_kind), "jax": np.array(jax.__version__)}
         for name, value in zip(program["published"], state):
             if name is not None:
                 arrays |= packed(name, np.asarray(value))
-        chosen.results.mkdir(parents=True, exist_ok=True)
         for number, part in enumerate(parts(arrays)):
             np.savez_compressed(chosen.results / f"{chosen.exported.name}_{path.stem}_{number}.npz", **part)
         last = "  ".join(f"{name} {value:.4f}" for name, value in zip(program["scalars"], scalars[-1]))
-        milliseconds = 1000 * longest / program["steps"]
-        print(f"{chosen.exported.name}, {path.stem}: {longest:.1f} s, {milliseconds:.2f} ms a step  {last}", flush=True)
+        milliseconds = 1000 * last_took / program["steps"]
+        print(
+            f"{chosen.exported.name}, {path.stem}: {last_took:.1f} s, {milliseconds:.2f} ms a step  {last}", flush=True
+        )
 
 
 def compiled(path: Path, device):
@@ -111,10 +118,10 @@ def parts(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     """The arrays in portions of at most LARGEST_FILE bytes, but for an array that is larger alone."""
     portions, size = [{}], 0
     for name, value in arrays.items():
-        size += np.asarray(value).nbytes
+        size += value.nbytes
         if size > LARGEST_FILE and portions[-1]:
             portions.append({})
-            size = np.asarray(value).nbytes
+            size = value.nbytes
         portions[-1][name] = value
     return portions
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,17 +11,19 @@ import numpy as np
 import portable
 import programs
 import pytest
+import run_training
 import tensorflow as tf
 import vae_gan_tiny  # pyright: ignore[reportMissingImports]
-from import_training import make_run_folder
+from import_training import make_run_folder, read
 
 from cycle_vae import pairs
-from shared import latent_codes, run_folders, trained_models, training_run
-from shared.datasets import batches, mnist
+from shared import latent_codes, published_weights, run_folders, trained_models, training_run
+from shared.datasets import batches, mnist, sprites
 from shared.flags import UserError
 from shared.fused_layers import FusedAdam, FusedBatchNormalization
 from shared.keyed_noise import KeyedGaussianNoise, key_input
 from vae_gan import data as vae_gan_data
+from vae_gan.config import PRESETS
 from vae_gan.networks import build_networks
 
 FOLDER = Path(__file__).parent
@@ -80,17 +81,29 @@ def small_characters(monkeypatch):
     return {"architecture": vae_gan_tiny.architecture(), "batch_size": 4}
 
 
-@pytest.mark.parametrize("system", programs.PROGRAMS)
-def test_a_step_is_given_what_train_gives_it(system, small_characters, tmp_path, monkeypatch):
-    settings = {
-        "bi_infogan": {"validation": 20},
-        "cycle_vae": {"preset": "mnist"},
-        "image_translation": {"validation": 20},
-        "infogan": {"preset": "paper"},
-        "vae_gan": small_characters,
-    }
-    digits = {"data_dir": SAMPLE, "unverified_data": True, "batch_size": 8} if system != "vae_gan" else {}
-    program = programs.PROGRAMS[system](seed=3, **digits, **settings[system])
+@pytest.fixture
+def small_sprites(monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, [4, 10, 60, 60, 3], np.uint8)
+    found = SimpleNamespace(frames=frames, characters=[{}] * 4, sha256="the data's hash")
+    monkeypatch.setattr(sprites, "load", lambda data_dir, unverified: found)
+    return found
+
+
+DIGITS = {"data_dir": SAMPLE, "unverified_data": True, "batch_size": 8}
+SETTINGS = {
+    "bi_infogan": DIGITS | {"validation": 20},
+    "cycle_vae mnist": DIGITS | {"preset": "mnist"},
+    "cycle_vae sprites": {"preset": "sprites", "batch_size": 2},
+    "image_translation": DIGITS | {"validation": 20},
+    "infogan": DIGITS | {"preset": "paper"},
+    "vae_gan": {},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_step_is_given_what_train_gives_it(name, small_characters, small_sprites, tmp_path, monkeypatch):
+    system = name.split()[0]
+    program = programs.PROGRAMS[system](seed=3, **SETTINGS[name], **(small_characters if system == "vae_gan" else {}))
     training = sys.modules[f"{system}.training"]
     given = []
     monkeypatch.setattr(training, "train_step", lambda *arguments: given.append(arguments) or ({}, {}))
@@ -99,11 +112,12 @@ def test_a_step_is_given_what_train_gives_it(system, small_characters, tmp_path,
     found = mnist.load(SAMPLE, unverified=True)
     data = {
         "bi_infogan": lambda: [mnist.split(found, 20)],
-        "cycle_vae": lambda: [pairs.of_mnist(found)],
+        "cycle_vae mnist": lambda: [pairs.of_mnist(found)],
+        "cycle_vae sprites": lambda: [pairs.of_sprites(small_sprites, sprites.split(4)[0], seed=3)],
         "image_translation": lambda: [found],
         "infogan": lambda: [found.train_images],
         "vae_gan": lambda: [vae_gan_tiny.data()],
-    }[system]()
+    }[name]()
     training.train(program.config, *data, run, *([None] if system == "image_translation" else []))
     of_train = list(given)
     given.clear()
@@ -156,30 +170,58 @@ def small_training(seed):
 
 def test_a_run_made_elsewhere_is_the_run_of_its_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(portable, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(run_training, "LARGEST_FILE", 100)
     folder, results, order = tmp_path / "exported", tmp_path / "results", None
     for seed in (1, 2):
         with portable.draws_of_a_cpu() as drawn:
             program = small_training(seed)
             order = order or portable.export(program, drawn, folder)
         portable.export_run(program, drawn, order, folder / f"seed_{seed}.npz")
-    description = json.loads((folder / "program.json").read_text())
+        record = run_folders.first_record("vae_gan", "numbers", program.config, "the data's hash")
+        (folder / f"seed_{seed}.json").write_text(json.dumps(record))
+    monkeypatch.setattr(sys, "argv", ["run_training.py", str(folder), str(results)])
+    run_training.main()
+    assert len(list(results.iterdir())) > 4
+    description, brought = read(folder, results)
     assert description["steps_a_call"] == 2 and sum(description["drawn"]) == 2
-    process = subprocess.run(
-        [sys.executable, FOLDER / "run_training.py", folder, results], capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr
-    for seed in (1, 2):
+    for seed, (record, arrays) in zip((1, 2), brought, strict=True):
         program, losses = small_training(seed), []
         data, step = [tf.constant(program.data[0])], tf.function(program.step)
         for number in range(STEPS):
             losses.append(step(data, list(map(tf.constant, program.batch(number))), latent_codes.key(seed, number)))
-        brought = np.load(results / f"exported_seed_{seed}_0.npz")
         every_second = [[float(scalars[name]) for name in description["scalars"]] for scalars in losses[1::2]]
-        np.testing.assert_allclose(brought["scalars"], every_second, rtol=1e-4)
+        np.testing.assert_allclose(arrays["scalars"], every_second, rtol=1e-4)
         for k, weight in enumerate(program.networks[0].weights):
-            got = brought[f"adder|{k:03d}|{weight.name}"]
+            got = arrays[f"adder|{k:03d}|{weight.name}"]
             np.testing.assert_allclose(got, weight, rtol=1e-3, atol=1e-4)  # 16 bits
-        assert str(brought["device"]) == "cpu"
+        assert record["config"]["seed"] == seed and str(arrays["device"]) == "cpu"
+
+
+def test_a_run_that_would_not_end_in_time_is_not_begun(tmp_path, monkeypatch, capsys):
+    with portable.draws_of_a_cpu() as drawn:
+        program = small_training(1)
+        order = portable.export(program, drawn, tmp_path / "exported")
+    portable.export_run(program, drawn, order, tmp_path / "exported" / "seed_1.npz")
+    arguments = [str(tmp_path / "exported"), str(tmp_path / "results"), "--seconds", "0"]
+    monkeypatch.setattr(sys, "argv", ["run_training.py", *arguments])
+    run_training.main()
+    assert "no time for seed_1" in capsys.readouterr().out
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_weights_come_back_as_they_are_published(tmp_path, monkeypatch):
+    for module in (published_weights, run_training):
+        monkeypatch.setattr(module, "EIGHT_BITS_FROM", 8)
+    network = small_training(1).networks[0]
+    published_weights.save(tmp_path / "weights.npz", [network])
+    arrays = {}
+    for k, weight in enumerate(network.weights):
+        arrays |= run_training.packed(f"adder|{k:03d}|{weight.name}", np.asarray(weight))
+    with np.load(tmp_path / "weights.npz") as published:
+        assert set(published.files) == set(arrays) and any(array.dtype == np.int8 for array in arrays.values())
+        for name in published.files:
+            assert published[name].dtype == arrays[name].dtype
+            np.testing.assert_array_equal(published[name], arrays[name])
 
 
 def test_a_step_that_draws_in_another_way_is_refused(small_characters, tmp_path):
@@ -196,7 +238,8 @@ def brought():
     networks = build_networks(vae_gan_tiny.CONFIG)
     weights = {f"{n.name}|{k:03d}|{w.name}": np.asarray(w) + 1 for n in networks for k, w in enumerate(n.weights)}
     weights = {name: value for name, value in weights.items() if not name.startswith("features|")}  # another's too
-    arrays = weights | {"scalars": np.array([[1.5], [0.5]]), "seconds": np.array(6.0), "device": np.array("a GPU")}
+    arrays = weights | {"scalars": np.array([[1.5], [0.5]]), "seconds": np.array(6.0)}
+    arrays |= {"device": np.array("a GPU"), "jax": np.array("0.6.2")}
     record = run_folders.first_record("vae_gan", "cns", vae_gan_tiny.CONFIG, "the data's hash")
     return record, {"steps": 8, "steps_a_call": 4, "scalars": ["loss"]}, arrays
 
@@ -225,11 +268,42 @@ def test_weights_of_eight_bits_are_scaled_back(brought, tmp_path):
     np.testing.assert_allclose(networks[0].weights[0], whole, atol=scale.max())
 
 
-def test_a_run_that_failed_or_is_not_whole_is_refused(brought, tmp_path):
+def test_a_run_that_lacks_a_weight_is_refused(brought, tmp_path):
     record, program, arrays = brought
-    with pytest.raises(UserError, match="not finite"):
-        make_run_folder(record, program, arrays | {"scalars": np.array([[np.nan]])}, tmp_path)
     lost = next(name for name in arrays if name.startswith("generator|"))
     with pytest.raises(UserError, match="1 weights did not come back, of generator"):
         make_run_folder(record, program, {name: a for name, a in arrays.items() if name != lost}, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_came_back_damaged_or_failed_is_refused_by_name(brought, tmp_path):
+    record, program, arrays = brought
+    path = tmp_path / "tmp_seed_1_0.npz"  # as of an exported folder of the name tmp
+
+    def refused(message, exported=tmp_path / "tmp", results=tmp_path):
+        with pytest.raises(UserError, match=message):
+            read(exported, results)
+
+    refused("has no run of those in")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "seed_1.json").write_text(json.dumps(record))
+    (tmp_path / "tmp" / "program.json").write_text("{}")
+    refused("has no run of those in")
+    path.write_text("no arrays")
+    refused("tmp_seed_1_0.npz is damaged")
+    np.savez(path, **{name: array for name, array in arrays.items() if name != "scalars"})
+    refused("has not all of seed_1: no scalars")
+    np.savez(path, **arrays | {"scalars": np.array([[np.nan]])})
+    refused("seed_1: a loss was not finite")
+    np.savez(path, **arrays)
+    refused("program.json is damaged: it lacks")
+    (tmp_path / "tmp" / "program.json").write_text(json.dumps(program))
+    assert read(tmp_path / "tmp", tmp_path)[0] == program
+    (tmp_path / "tmp" / "seed_1.json").write_text("{")
+    refused("seed_1.json cannot be read")
+
+
+def test_a_run_made_elsewhere_is_not_resumed(brought, tmp_path):
+    run = make_run_folder(*brought, tmp_path)
+    with pytest.raises(UserError, match="was made on another machine"):
+        run_folders.parse_flags("vae_gan", PRESETS, tmp_path, "", ["--resume", str(run)])
