@@ -138,7 +138,7 @@ def summary_table(systems: list[str]) -> str:
 
 
 def arithmetic(run: dict[str, Any]) -> str:
-    """A run's precision, and what it ran on where that was no CPU."""
+    """A run's precision, and what it ran on where that was not TensorFlow on a CPU."""
     return ", ".join([run["precision"], *([run["device"]] if "device" in run else [])])
 
 

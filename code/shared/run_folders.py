@@ -328,7 +328,7 @@ def command() -> str:
 def commit() -> str:
     """The commit of the code that runs, with "+" where it was changed since; "unknown" outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parents[1])]
-    run_is_made_of = (".", "../tests/accelerator")  # the latter, where it was made elsewhere
+    run_is_made_of = (".", ":(top)tests/accelerator")  # the latter, where it was made elsewhere
     try:
         head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
         changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *run_is_made_of], capture_output=True)

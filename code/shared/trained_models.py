@@ -97,7 +97,7 @@ def record(metrics: dict[str, float], run_folder: Path, step: int, results: Path
         "data_sha256": settings["data_sha256"],
         "metrics": metrics,
     }
-    if "device" in settings:  # where that was no CPU
+    if "device" in settings:  # said where it was not TensorFlow on a CPU
         entry["device"] = settings["device"]
     entries = run_folders.recorded_runs(results)
     identity = ("data_set", "data_sha256", "preset", "seed", "steps", "commit", "command", "device")

@@ -46,6 +46,11 @@ def configured(presets: Mapping[str, ConfigT], settings: dict) -> ConfigT:
     return config
 
 
+def in_epochs(images, config) -> Callable[[int], list[np.ndarray]]:
+    """`Program.batch` of a training that goes through its images epoch by epoch."""
+    return lambda step: [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint32)]
+
+
 def taken(images, chosen):
     """The chosen images as float32 [..., height, width, channels], 0 to 255."""
     images = tf.cast(tf.gather(images, tf.cast(chosen, tf.int32)), tf.float32)
@@ -73,16 +78,15 @@ def bi_infogan(**settings) -> Program:
     networks = build_networks(config)
     optimizers = training.build_optimizers(networks, config)
 
-    def batch(step):
-        return [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint32)]
-
     def step(data, batch, key):
         codes = latent_codes.sample(code_sizes(config), config.batch_size, key)
         return training.train_step(networks, optimizers, unit(data[0], batch[0]), codes, key, config)
 
     steps = min(config.iterations, config.max_steps or config.iterations)
     trained = (*networks, *optimizers)
-    return Program(config, "mnist", found.sha256, steps, networks[:2], trained, [images], batch, step)
+    return Program(
+        config, "mnist", found.sha256, steps, networks[:2], trained, [images], in_epochs(images, config), step
+    )
 
 
 def cycle_vae(**settings) -> Program:
@@ -156,9 +160,6 @@ def infogan(**settings) -> Program:
     networks = build_networks(config)
     optimizers = training.build_optimizers(networks, config)
 
-    def batch(step):
-        return [batches.batch_indices(step, config.batch_size, len(images), config.seed).astype(np.uint32)]
-
     def step(data, batch, key):
         codes = latent_codes.sample(code_sizes(config), config.batch_size, key)
         return training.train_step(networks, optimizers, symmetric(data[0], batch[0]), codes, key, config)
@@ -166,7 +167,9 @@ def infogan(**settings) -> Program:
     planned = config.max_epochs * batches.steps_per_epoch(len(images), config.batch_size)
     steps = min(planned, config.max_steps or planned)
     trained = (*networks, *optimizers)
-    return Program(config, "mnist", found.sha256, steps, tuple(networks), trained, [images], batch, step)
+    return Program(
+        config, "mnist", found.sha256, steps, tuple(networks), trained, [images], in_epochs(images, config), step
+    )
 
 
 def vae_gan(**settings) -> Program:
