@@ -15,3 +15,13 @@ def float32_afterwards():
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def untraced():
+    """For networks that are used a time or two: that is sooner done than traced. Training's own tests trace."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -19,6 +19,8 @@ SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
 NETWORKS = None
 LINE = "6,5,9,2,1,8,3,0,4,7"  # the original's example
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def data_of(train_labels, test_labels):
     """MNIST-like data whose images are their category, in their first pixel."""

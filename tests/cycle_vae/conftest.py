@@ -2,17 +2,8 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from shared.datasets.sprites import Sprites, poses
-
-
-@pytest.fixture(scope="module")
-def untraced():
-    """Probes of a few steps are sooner done than traced."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

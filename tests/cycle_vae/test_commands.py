@@ -82,6 +82,11 @@ def run_of_its_own(sprites_run, tmp_path):
     return copy
 
 
+def no_quick_probes(monkeypatch):
+    """Sets numbers in the place of what the sixteen quick probes would find, where they are not what is tested."""
+    monkeypatch.setattr(evaluation, "quick_probes", lambda *_: dict.fromkeys(QUICK, 0.5))
+
+
 def no_probes(monkeypatch):
     """Sets numbers, PROBED in all, in the place of what the probes of --classify would find."""
     *quick, _ = PROBED
@@ -131,6 +136,7 @@ def test_every_number_and_picture_of_a_run_and_json_leaves_nothing_else_on_stand
 def test_published_weights_are_evaluated_and_nothing_is_written_beside_them(
     sprites_run, sprites_dir, folder, monkeypatch, capsys
 ):
+    no_quick_probes(monkeypatch)
     where = ["--data_dir", sprites_dir]
     command(monkeypatch, evaluate_model, "--record", "--model_dir", sprites_run, *where)
     assert [path.name for path in (folder / "system").iterdir()] == ["results.json"]
@@ -194,6 +200,7 @@ def test_numbers_are_kept_as_they_come_and_published_with_later_ones(
     together = evaluated(run_of_its_own)
     assert together == together | errors | PROBED
 
+    no_quick_probes(monkeypatch)
     command(monkeypatch, evaluate_model, "--publish", *where)
     metrics = json.loads((folder / "system" / "results.json").read_text())[-1]["metrics"]
     assert metrics.keys() == QUICK | ERRORS | {"z_accuracy"}
@@ -204,6 +211,7 @@ def test_what_a_stopped_probing_found_is_kept_and_it_goes_on_from_there(
     run_of_its_own, sprites_dir, monkeypatch, capsys
 ):
     """Also of published weights, with --record, which adds to what results.json has of their run."""
+    no_quick_probes(monkeypatch)
     trained, where = [], ["--data_dir", sprites_dir]
     probe_code = probes.probe_code
 

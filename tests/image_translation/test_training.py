@@ -120,7 +120,7 @@ def step(networks, optimizers, labels=None, config=CONFIG):
 
 def test_the_labels_and_codes_of_a_repeated_batch_are_learnt(built):
     built.reset()
-    first, *_, last = (step(built.networks, built.optimizers) for _ in range(8))
+    first, *_, last = (step(built.networks, built.optimizers) for _ in range(4))
     for name, share in (("supervised", 0.1), ("cross_entropy_categorical", 0.3), ("total_loss", 0.3)):
         assert last[name] < share * first[name], name
     assert all(map(math.isfinite, last.values()))

@@ -120,10 +120,10 @@ class Finished:
 
 
 class Interrupted:
-    """The default network, stopped by SIGTERM, gone on with, killed, and gone on with to an end."""
+    """Stopped by SIGTERM, gone on with, killed, and gone on with to an end."""
 
     def __init__(self, cwd):
-        flags_ = (*DATA, "--batch_size", 16, "--log_every", 1, "--log_dir", cwd / "runs")
+        flags_ = ("--preset", "paper", *DATA, "--batch_size", 16, "--log_every", 1, "--log_dir", cwd / "runs")
         self.terminated, self.terminated_lines = interrupt(signal.SIGTERM, *flags_, "--save_every", 1000, cwd=cwd)
         (self.run,) = (cwd / "runs").iterdir()
         self.saved_at_termination = newest_step(self.run)

@@ -200,12 +200,12 @@ def test_q_learns_to_read_the_codes_of_a_repeated_batch():
     config = CONFIGS["paper"]
     networks, optimizers = make(config)
     images, codes = batch(config)
-    history = [training.train_step(networks, optimizers, images, codes, KEY, config) for _ in range(30)]
+    history = [training.train_step(networks, optimizers, images, codes, KEY, config) for _ in range(12)]
     cost = [float(row["cross_entropy_categorical_0"]) for row in history]
     assert cost[0] == pytest.approx(math.log(10), abs=0.6)
-    assert np.mean(cost[-5:]) < 0.5 * math.log(10)
+    assert cost[-1] < 0.6 * math.log(10)
     bound = [float(row["mutual_information_bound"]) for row in history]
-    assert np.add(bound, cost) == pytest.approx(np.full(30, math.log(10)), abs=1e-5)
+    assert np.add(bound, cost) == pytest.approx(np.full(12, math.log(10)), abs=1e-5)
 
 
 def test_mixed_bfloat16_trains_float32_variables_to_finite_losses():

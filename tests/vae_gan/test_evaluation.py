@@ -23,12 +23,7 @@ SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
 LINES = Path(evaluate_model.__file__).with_name("arithmetic.txt")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """For a step or two that is faster than tracing; training's own tests trace."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("untraced")
 
 
 # Numbers
