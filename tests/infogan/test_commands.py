@@ -96,7 +96,7 @@ def few_generated_images(monkeypatch):
 
 
 class Finished:
-    """Trained for 2 steps from another working directory; step 1 evaluated and shown; then resumed to 4."""
+    """Trained for 2 steps from another working directory; then step 1 evaluated and shown, and resumed to 4."""
 
     def __init__(self, cwd):
         flags_ = ("--preset", "paper", *DATA, "--batch_size", 16, "--save_every", 1, "--log_every", 1, "--seed", 5)
@@ -108,13 +108,11 @@ class Finished:
         self.files = files_in(self.run)
         self.numbers = [json.loads((self.run / "evaluation.json").read_text())]
 
+    def go_on(self):
         shown = ("--json", "--generate", "--traverse", "--interpolate")
-        self.evaluated = finish(EVALUATE, "--model_dir", self.run, "--iteration", 1, *DATA, *shown, cwd=cwd)
-        assert self.evaluated.returncode == 0, self.evaluated.stderr
+        self.evaluated = here(EVALUATE, "--model_dir", self.run, "--iteration", 1, *DATA, *shown)
         self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
         self.sizes = {path.name: size_of(path) for path in (self.run / "samples").iterdir()}
-
-    def go_on(self):
         self.resumed = here(TRAIN, "--resume", "--log_dir", self.cwd / "runs", "--max_steps", 4)
         self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
 
@@ -292,8 +290,9 @@ def test_an_interruption_is_no_traceback(interrupted):
 
 
 def test_json_prints_one_object_and_nothing_else_on_standard_output(finished):
-    assert finished.evaluated.stdout.count("\n") == 1
-    numbers = json.loads(finished.evaluated.stdout)
+    status, output, _ = finished.evaluated
+    assert status == 0 and output.count("\n") == 1
+    numbers = json.loads(output)
     assert 0 <= numbers["accuracy"] <= 1
     assert numbers["mutual_information_bound"] < numbers["mutual_information_ceiling"] == pytest.approx(np.log(10))
     assert sorted(numbers["mapping"]) == list(range(10))
@@ -303,7 +302,7 @@ def test_json_prints_one_object_and_nothing_else_on_standard_output(finished):
 
 
 def test_evaluate_says_on_standard_error_which_weights_it_took(finished):
-    assert f"Weights: {finished.run}, step 1" in finished.evaluated.stderr
+    assert f"Weights: {finished.run}, step 1" in finished.evaluated[2]
 
 
 def test_numbers_are_of_the_step_that_they_are_said_to_be_of(finished):
@@ -316,7 +315,7 @@ def test_generate_traverse_and_interpolate_write_their_pictures(finished):
     names = ["random_sampling", "vary_discrete_0", "interp_cont_0", "interp_cont_1", "interpolate"]
     assert finished.sizes == {f"{name}.png": (280, 280) for name in names}
     for name in names:
-        assert str(finished.run / "samples" / f"{name}.png") in finished.evaluated.stderr
+        assert str(finished.run / "samples" / f"{name}.png") in finished.evaluated[2]
 
 
 def test_each_of_two_checkpoints_gives_its_own_numbers_however_often_and_in_whatever_order(finished, monkeypatch):
