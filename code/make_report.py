@@ -108,7 +108,7 @@ def shown(metric: str, value: float | None) -> str:
 
 
 def summary_table(systems: list[str]) -> str:
-    """A line for each system, kind of run and metric: median and range over all runs, and what is published."""
+    """A line for each system and kind of run: of each metric median and range over all runs, and what is published."""
 
     def kind(run: dict[str, Any]) -> tuple[str, str, int, str, str, str]:
         named = run["data_set"], run["preset"], run["steps"], arithmetic(run)
@@ -118,23 +118,34 @@ def summary_table(systems: list[str]) -> str:
     for system in systems:
         for (data_set, preset, steps, precision, *_), group in groupby(sorted(results_of(system), key=kind), key=kind):
             runs = list(group)
-            named = [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}"]
             minutes = in_minutes(statistics.median(run["minutes"] for run in runs))
-            for metric in METRICS[system]:
-                values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
-                if not values:
-                    continue
-                published, source = PUBLISHED.get((system, data_set, metric), (None, ""))
-                spread = f"{shown(metric, min(values))} to {shown(metric, max(values))}" if len(values) > 1 else ""
-                rows.append(
-                    [*named, minutes, str(len(values)), metric.replace("_", " ")]
-                    + [shown(metric, statistics.median(values)), spread]
-                    + [f"{shown(metric, published)} ({source})" if source else ""]
-                )
-                named, minutes = [""] * len(named), ""  # a kind of run is named in its first line only
-    header = ["system", "data", "preset", "precision", "steps", "minutes a run", "runs", "metric", "median", "range"]
-    header += ["published"]
+            rows.append(
+                [f"[{system}](code/{system}/README.md)", data_set, preset, precision, f"{steps:,}", minutes]
+                + [str(len(runs)), "<br>".join(measured(system, runs)), "<br>".join(published(system, data_set, runs))]
+            )
+    header = ["system", "data", "preset", "precision", "steps", "minutes a run", "runs", "median (range)", "published"]
     return markdown(header, rows) if rows else "No finished runs yet.\n"
+
+
+def measured(system: str, runs: list[dict[str, Any]]) -> Iterable[str]:
+    """Each metric with its median, and its range where there are several runs; how many, where some lack it."""
+    for metric in METRICS[system]:
+        values = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
+        if not values:
+            continue
+        spread = [f"{shown(metric, min(values))} to {shown(metric, max(values))}"] if len(values) > 1 else []
+        spread += [f"{len(values)} of {len(runs)} runs"] if len(values) < len(runs) else []
+        brackets = f" ({', '.join(spread)})" if spread else ""
+        yield f"{metric.replace('_', ' ')} {shown(metric, statistics.median(values))}{brackets}"
+
+
+def published(system: str, data_set: str, runs: list[dict[str, Any]]) -> Iterable[str]:
+    """What is published of the metrics that were measured, each source named once."""
+    found = [(metric, *PUBLISHED.get((system, data_set, metric), (None, ""))) for metric in METRICS[system]]
+    found = [row for row in found if row[2] and any(row[0] in run["metrics"] for run in runs)]
+    for source, rows in groupby(found, key=lambda row: row[2]):
+        yield from (f"{metric.replace('_', ' ')} {shown(metric, value)}" for metric, value, _ in rows)
+        yield f"({source})"
 
 
 def arithmetic(run: dict[str, Any]) -> str:

@@ -37,13 +37,30 @@ def test_the_summary_counts_every_run_and_keeps_runs_of_other_kinds_apart(monkey
     runs += [elsewhere | {"device": "a GPU", "minutes": 0.24} for elsewhere in there]
     monkeypatch.setattr(make_report, "results_of", lambda system: runs)
     rows = make_report.summary_table(["infogan"]).splitlines()[2:]
-    assert len(rows) == 10
-    (row,) = (row for row in rows if "| float32 | 5,000 | 40 | 5 | accuracy |" in row)
-    assert row.endswith("| 95.00% | 90.00% to 96.00% | 95.00% (arXiv 1606.03657) |")
-    assert sum("| 1 | accuracy |" in row for row in rows) == 3
-    assert sum("| float32, a GPU | 5,000 | 0.2 | 2 | accuracy | 15.00% |" in row for row in rows) == 1
-    unnamed = [row for row in rows if row.startswith("|  |  |  |  |  |  | ")]
-    assert [row.split("|")[8].strip() for row in unnamed] == ["mutual information bound"] * 5
+    assert len(rows) == 5
+    (row,) = (row for row in rows if "| float32 | 5,000 | 40 | 5 |" in row)
+    bound = "mutual information bound 2.25"
+    assert f"| accuracy 95.00% (90.00% to 96.00%)<br>{bound} (2.25 to 2.25) |" in row
+    assert row.endswith("| accuracy 95.00%<br>(arXiv 1606.03657) |")
+    assert sum(f"| 1 | accuracy 50.00%<br>{bound} |" in row for row in rows) == 1
+    assert sum("| 1 | accuracy" in row for row in rows) == 3
+    (there,) = (row for row in rows if "| float32, a GPU | 5,000 | 0.2 | 2 |" in row)
+    assert "| accuracy 15.00% (10.00% to 20.00%)<br>" in there
+
+
+def test_a_metric_that_some_runs_lack_is_shown_of_how_many_it_is_and_one_that_none_has_is_not():
+    runs = [{"metrics": {"s_accuracy": 0.9, "z_accuracy": accuracy}} for accuracy in (0.1, 0.3)]
+    runs += [{"metrics": {"s_accuracy": 0.9}}]
+    assert list(make_report.measured("cycle_vae", runs)) == [
+        "s accuracy 90.00% (90.00% to 90.00%)",
+        "z accuracy 20.00% (10.00% to 30.00%, 2 of 3 runs)",
+    ]
+    assert list(make_report.published("cycle_vae", "mnist", runs)) == [
+        "s accuracy 98.35%",
+        "z accuracy 17.56%",
+        "(arXiv 1804.10469)",
+    ]
+    assert list(make_report.published("cycle_vae", "mnist", runs[2:])) == ["s accuracy 98.35%", "(arXiv 1804.10469)"]
 
 
 @pytest.mark.parametrize("document", make_report.originals())
