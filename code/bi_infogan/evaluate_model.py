@@ -42,6 +42,9 @@ class Flags:
     """New images, a column for each class of the categorical code."""
     wrongly_classified: bool = False
     """The test images that are called another digit than theirs, and how many they are."""
+    classification_score: bool = False
+    """Accuracy on the test images of a classifier that learnt from generated ones alone, and of one that learnt from
+    the training images: minutes."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
     record: bool = False
@@ -53,13 +56,13 @@ class Flags:
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows a trained Bidirectional InfoGAN.", use_underscores=True)
     known = ("evaluate", "map_encodings", "sample", "reconstruct", "generate", "wrongly_classified")
-    known += ("json", "record", "publish")
+    known += ("classification_score", "json", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
 
     model_dir = run_folders.find_model(chosen.model_dir, LOG_DIR, PUBLISHED)
     config = run_folders.config_to_evaluate(model_dir, "bi_infogan", Config, chosen)
-    of_categories = wanted & {"map_encodings", "sample", "generate", "wrongly_classified"}
+    of_categories = wanted & {"map_encodings", "sample", "generate", "wrongly_classified", "classification_score"}
     mappable = bool(config.categorical_sizes) or not of_categories
     flags.require(mappable, f"--{', --'.join(sorted(of_categories))}: {model_dir} has no categorical code")
     if chosen.record or chosen.publish:
@@ -73,7 +76,7 @@ def main() -> None:
     flags.import_tensorflow()
     from bi_infogan import evaluation, pictures
     from bi_infogan.networks import build_networks
-    from shared import image_grids, trained_models
+    from shared import classification_score, image_grids, trained_models
 
     networks = build_networks(config)
     evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
@@ -106,6 +109,10 @@ def main() -> None:
             published_classifier = evaluation.classifier(networks, config, data, published_output)
             numbers = evaluation.evaluate(networks, config, data, published_classifier)
             trained_models.write_numbers(numbers, PUBLISHED, step)
+
+    if chosen.classification_score:
+        scores = evaluation.classification_scores(networks, config, data, classifier)
+        print(classification_score.report(scores), file=sys.stderr if chosen.json else sys.stdout)
 
     drawn = {}
     if chosen.sample:

@@ -46,6 +46,9 @@ class Flags:
     """Where it ends."""
     reconstruct: bool = False
     """A test image of each digit above G(E(x))."""
+    classification_score: bool = False
+    """Accuracy on the test images of a classifier that learnt from generated ones alone, and of one that learnt from
+    the training images: minutes."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
     record: bool = False
@@ -56,7 +59,8 @@ class Flags:
 
 def main() -> None:
     chosen = tyro.cli(Flags, description="Measures and shows trained networks.", use_underscores=True)
-    known = ("evaluate", "generate", "translate", "interpolate", "reconstruct", "json", "record", "publish")
+    known = ("evaluate", "generate", "translate", "interpolate", "reconstruct", "classification_score")
+    known += ("json", "record", "publish")
     wanted = {name for name in known if getattr(chosen, name)}
     flags.require(bool(wanted), f"nothing to do; add --{', --'.join(known)}")
     start_digit, end_digit = chosen.start_digit, chosen.end_digit
@@ -82,7 +86,7 @@ def main() -> None:
     flags.import_tensorflow()
     from image_translation import classifier, evaluation, pictures
     from image_translation.networks import build_networks
-    from shared import checkpoints, image_grids, trained_models
+    from shared import checkpoints, classification_score, image_grids, trained_models
 
     networks = build_networks(config)
     evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
@@ -112,6 +116,10 @@ def main() -> None:
             trained_models.fill(evaluated, PUBLISHED)  # rounded: what a fresh clone measures may differ by an image
             numbers = evaluation.evaluate(networks, config, data, judge)
             trained_models.write_numbers(numbers, PUBLISHED, step)
+
+    if chosen.classification_score:
+        scores = evaluation.classification_scores(networks, config, data)
+        print(classification_score.report(scores), file=sys.stderr if chosen.json else sys.stdout)
 
     drawn = {}
     if chosen.generate:

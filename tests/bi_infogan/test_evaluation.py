@@ -11,7 +11,7 @@ from PIL import Image
 
 from bi_infogan import evaluate_model, evaluation, pictures, train_mnist
 from bi_infogan.config import PRESETS, Config
-from shared import files, flags, run_folders
+from shared import classification_score, files, flags, run_folders
 from shared.datasets import mnist
 from shared.flags import UserError
 
@@ -282,6 +282,33 @@ def test_every_picture_of_a_run_is_drawn_and_json_leaves_nothing_else_on_standar
     }
 
 
+def test_classifiers_learn_from_generated_digits_of_their_category_alone_or_from_training_images_alone(
+    run_folder, monkeypatch, capsys
+):
+    drawn = {}
+
+    def score(draw, images, labels, seed, name):
+        assert (len(images), len(labels)) == (200, 200)  # the test images
+        drawn[name] = [draw(step) for step in (0, 1)]
+        return len(drawn) / 8
+
+    mapping = np.array([-1, 7, 3])
+    monkeypatch.setattr(classification_score, "score", score)
+    monkeypatch.setattr(evaluation, "classifier", lambda *_: evaluation.Classifier(1, mapping, 0.5))
+    monkeypatch.setattr(pictures, "generate", lambda _, codes: codes.categorical[1])
+    command(monkeypatch, evaluate_model, "--classification_score", "--model_dir", run_folder, *DATA)
+    assert capsys.readouterr().out == "Classification accuracy score: 12.50%; of the training images: 25.00%\n"
+    (images, labels), (more, _) = drawn["classification_score"]
+    assert len(images) == len(labels) == 128 and set(labels) == {7, 3}  # a category without a digit has no label
+    np.testing.assert_array_equal(mapping[np.argmax(images, axis=1)], labels)
+    assert (np.asarray(images) != np.asarray(more)).any()
+    real = mnist.load(SAMPLE, unverified=True)
+    known = {(image.tobytes(), label) for image, label in zip(real.train_images, real.train_labels)}
+    for images, labels in drawn["classification_score_of_training_images"]:
+        whole = np.rint(images[..., 0] * 255).astype(np.uint8)
+        assert {(image.tobytes(), label) for image, label in zip(whole, labels)} <= known
+
+
 def test_published_weights_give_the_runs_numbers_and_write_nothing_beside_themselves(
     run_folder, log_dir, monkeypatch, capsys
 ):
@@ -378,7 +405,10 @@ def test_an_evaluation_that_cannot_be_is_refused_in_a_line(monkeypatch, capsys, 
     assert problem in refusal(capsys, monkeypatch, evaluate_model, *arguments)
 
 
-@pytest.mark.parametrize("flag", ["--map_encodings", "--sample", "--generate", "--wrongly_classified"])
+OF_CATEGORIES = ["--map_encodings", "--sample", "--generate", "--wrongly_classified", "--classification_score"]
+
+
+@pytest.mark.parametrize("flag", OF_CATEGORIES)
 def test_what_a_model_without_categorical_code_cannot_show_is_refused(run_folder, tmp_path, monkeypatch, capsys, flag):
     settings = json.loads((run_folder / "settings.json").read_text())
     settings["config"]["categorical_sizes"] = []

@@ -24,7 +24,7 @@ from image_translation import (
     training,
 )
 from image_translation.config import Config
-from shared import flags, published_weights, run_folders
+from shared import classification_score, flags, published_weights, run_folders
 from shared.datasets import mnist
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "mnist_sample"
@@ -258,6 +258,28 @@ def test_every_picture_of_a_run_is_drawn_and_json_leaves_nothing_else_on_standar
         "mnist_class_interpolation_5_8": (11 * 28, 280),
         "reconstructions": (280, 56),
     }
+
+
+def test_classifiers_learn_from_generated_digits_alone_or_from_training_images_alone(run_folder, monkeypatch, capsys):
+    drawn = {}
+
+    def score(draw, images, labels, seed, name):
+        assert (len(images), len(labels)) == (200, 200)  # the test images
+        drawn[name] = [draw(step) for step in (0, 1)]
+        return len(drawn) / 8
+
+    monkeypatch.setattr(classification_score, "score", score)
+    monkeypatch.setattr(pictures, "generate", lambda _, codes: codes.categorical[0])
+    command(monkeypatch, evaluate_model, "--classification_score", "--model_dir", run_folder, *TEST_DATA)
+    assert capsys.readouterr().out == "Classification accuracy score: 12.50%; of the training images: 25.00%\n"
+    (images, labels), (more, _) = drawn["classification_score"]
+    np.testing.assert_array_equal(np.argmax(images, axis=1), labels)
+    assert len(labels) == 128 and (np.asarray(images) != np.asarray(more)).any()
+    real = mnist.load(SAMPLE, unverified=True)
+    known = {(image.tobytes(), label) for image, label in zip(real.train_images, real.train_labels)}
+    for images, labels in drawn["classification_score_of_training_images"]:
+        whole = np.rint(images[..., 0] * 255).astype(np.uint8)
+        assert {(image.tobytes(), label) for image, label in zip(whole, labels)} <= known
 
 
 def test_published_weights_are_judged_by_the_judge_that_is_published_with_them(
