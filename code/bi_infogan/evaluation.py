@@ -13,7 +13,7 @@ from bi_infogan.config import Config
 from bi_infogan.networks import Networks, code_sizes
 from shared import classification_score, code_mapping, files, latent_codes
 from shared.code_mapping import UNMATCHED
-from shared.datasets import batches, mnist
+from shared.datasets import mnist
 from shared.flags import UserError, require
 
 ENCODINGS = "encodings.txt"
@@ -197,33 +197,21 @@ def bound(networks: Networks, config: Config) -> dict[str, float]:
 
 
 def classification_scores(networks: Networks, config: Config, data: mnist.Mnist, found: Classifier) -> dict[str, float]:
-    """How a classifier sorts the test images that learnt from generated digits alone, or from the training images.
-
-    A generated image's label is the digit of its category. The second is what the first could be at best.
+    """The classification accuracy score; a generated image's label is the digit of its category.
 
     Returns:
         classification_score and classification_score_of_training_images, fractions.
     """
     known = np.flatnonzero(found.mapping != UNMATCHED)
 
-    def generated(step: int):
+    def generate(step: int):
         key = latent_codes.key(config.seed, -2 - step)  # no training step draws these, nor do pictures
         codes = latent_codes.sample(code_sizes(config), classification_score.BATCH, key)
         chosen = np.random.default_rng([config.seed, step]).choice(known, classification_score.BATCH)
         codes = latent_codes.with_categories(codes, found.code, chosen)
         return pictures.generate(networks, codes), found.mapping[chosen]
 
-    def of_training_images(step: int):
-        rows = batches.batch_indices(step, classification_score.BATCH, len(data.train_images), config.seed)
-        return mnist.scale_to_unit(data.train_images[rows]), data.train_labels[rows]
-
-    return {
-        name: classification_score.score(draw, data.test_images, data.test_labels, config.seed, name)
-        for name, draw in (
-            ("classification_score", generated),
-            ("classification_score_of_training_images", of_training_images),
-        )
-    }
+    return classification_score.scores(generate, data, config.seed)
 
 
 def report(numbers: dict) -> str:

@@ -8,7 +8,7 @@ from image_translation import classifier, pictures
 from image_translation.config import DIGITS, Config
 from image_translation.networks import Networks, code_sizes
 from shared import classification_score, code_mapping, latent_codes
-from shared.datasets import batches, mnist
+from shared.datasets import mnist
 
 BATCH = 1000
 GENERATED_OF_DIGIT = 500
@@ -68,30 +68,18 @@ def evaluate(networks: Networks, config: Config, data: mnist.Mnist, judge: keras
 
 
 def classification_scores(networks: Networks, config: Config, data: mnist.Mnist) -> dict[str, float]:
-    """How a classifier sorts the test images that learnt from generated digits alone, or from the training images.
-
-    A generated image's label is the digit that was asked for. The second is what the first could be at best.
+    """The classification accuracy score; a generated image's label is the digit that was asked for.
 
     Returns:
         classification_score and classification_score_of_training_images, fractions.
     """
 
-    def generated(step: int):
+    def generate(step: int):
         key = latent_codes.key(config.seed, -2 - step)  # no training step draws these, nor do pictures
         codes = latent_codes.sample(code_sizes(config), classification_score.BATCH, key)
         return pictures.generate(networks, codes), tf.argmax(codes.categorical[0], axis=1)
 
-    def of_training_images(step: int):
-        rows = batches.batch_indices(step, classification_score.BATCH, len(data.train_images), config.seed)
-        return mnist.scale_to_unit(data.train_images[rows]), data.train_labels[rows]
-
-    return {
-        name: classification_score.score(draw, data.test_images, data.test_labels, config.seed, name)
-        for name, draw in (
-            ("classification_score", generated),
-            ("classification_score_of_training_images", of_training_images),
-        )
-    }
+    return classification_score.scores(generate, data, config.seed)
 
 
 def report(numbers: dict) -> str:
