@@ -23,8 +23,8 @@ from shared.flags import RunFlags, require
 # What the tables show of each system.
 METRICS = {
     "infogan": ("accuracy", "mutual_information_bound"),
-    "bi_infogan": ("accuracy", "mutual_information_bound"),
-    "image_translation": ("encoder_accuracy", "generator_accuracy", "judge_accuracy"),
+    "bi_infogan": ("accuracy", "mutual_information_bound", "classification_score"),
+    "image_translation": ("encoder_accuracy", "generator_accuracy", "judge_accuracy", "classification_score"),
     "vae_gan": ("pixel_error", "feature_error", "kl", "frechet_distance"),
     "cycle_vae": ("s_accuracy", "z_accuracy", "quick_s_accuracy", "quick_z_accuracy", "z_to_s_error", "s_to_z_error"),
 }
@@ -104,7 +104,7 @@ def shown(metric: str, value: float | None) -> str:
     """Accuracies in per cent; errors, distances and bounds as they are."""
     if value is None:
         return ""
-    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.4g}"
+    return f"{value:.2%}" if metric.endswith(("accuracy", "score")) else f"{value:.4g}"
 
 
 def summary_table(systems: list[str]) -> str:
@@ -141,11 +141,14 @@ def measured(system: str, runs: list[dict[str, Any]]) -> Iterable[str]:
 
 def published(system: str, data_set: str, runs: list[dict[str, Any]]) -> Iterable[str]:
     """What is published of the metrics that were measured, each source named once."""
-    found = [(metric, *PUBLISHED.get((system, data_set, metric), (None, ""))) for metric in METRICS[system]]
-    found = [row for row in found if row[2] and any(row[0] in run["metrics"] for run in runs)]
-    for source, rows in groupby(found, key=lambda row: row[2]):
-        yield from (f"{metric.replace('_', ' ')} {shown(metric, value)}" for metric, value, _ in rows)
-        yield f"({source})"
+    measured_by_any = [metric for metric in METRICS[system] if any(metric in run["metrics"] for run in runs)]
+    sources: dict[str, list[str]] = {}
+    for metric in measured_by_any:
+        if (system, data_set, metric) in PUBLISHED:
+            value, source = PUBLISHED[system, data_set, metric]
+            sources.setdefault(source, []).append(f"{metric.replace('_', ' ')} {shown(metric, value)}")
+    for source, values in sources.items():
+        yield from (*values, f"({source})")
 
 
 def arithmetic(run: dict[str, Any]) -> str:

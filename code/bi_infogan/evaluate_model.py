@@ -16,6 +16,7 @@ from shared.datasets import mnist
 
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 PUBLISHED = SYSTEM_DIR / "pretrained" / "default"
+RECORDED = ("accuracy", "mutual_information_bound", "classification_score", "classification_score_of_training_images")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Flags:
     wrongly_classified: bool = False
     """The test images that are called another digit than theirs, and how many they are."""
     classification_score: bool = False
-    """Accuracy on the test images of a classifier that learnt from generated ones alone, and of one that learnt from
-    the training images: minutes."""
+    """What --evaluate measures, and the accuracy on the test images of a classifier that learnt from generated ones
+    alone, and of one that learnt from the training images; takes minutes."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
     record: bool = False
@@ -76,7 +77,7 @@ def main() -> None:
     flags.import_tensorflow()
     from bi_infogan import evaluation, pictures
     from bi_infogan.networks import build_networks
-    from shared import classification_score, image_grids, trained_models
+    from shared import image_grids, trained_models
 
     networks = build_networks(config)
     evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
@@ -91,13 +92,15 @@ def main() -> None:
         by_hand = model_dir / evaluation.ENCODINGS  # what is written here goes to output_dir, beside published weights
         map_dir = model_dir if by_hand.exists() else output_dir
         classifier = evaluation.classifier(networks, config, data, map_dir, own_data)
-    if wanted & {"evaluate", "json", "record", "publish"}:
+    if wanted & {"evaluate", "classification_score", "json", "record", "publish"}:
         numbers = evaluation.evaluate(networks, config, data, classifier)
+        if chosen.classification_score:
+            numbers |= evaluation.classification_scores(networks, config, data, classifier)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         if own_data:
             trained_models.write_numbers(numbers, output_dir, step)
         if chosen.record or chosen.publish:
-            metrics = {name: numbers[name] for name in ("accuracy", "mutual_information_bound") if name in numbers}
+            metrics = {name: numbers[name] for name in RECORDED if name in numbers}
             trained_models.record(metrics, model_dir, step, SYSTEM_DIR / "results.json", PUBLISHED)
         if chosen.publish:
             trained_models.publish(evaluated, model_dir, step, PUBLISHED)
@@ -109,10 +112,6 @@ def main() -> None:
             published_classifier = evaluation.classifier(networks, config, data, published_output)
             numbers = evaluation.evaluate(networks, config, data, published_classifier)
             trained_models.write_numbers(numbers, PUBLISHED, step)
-
-    if chosen.classification_score:
-        scores = evaluation.classification_scores(networks, config, data, classifier)
-        print(classification_score.report(scores), file=sys.stderr if chosen.json else sys.stdout)
 
     drawn = {}
     if chosen.sample:

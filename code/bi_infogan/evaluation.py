@@ -199,6 +199,8 @@ def bound(networks: Networks, config: Config) -> dict[str, float]:
 def classification_scores(networks: Networks, config: Config, data: mnist.Mnist, found: Classifier) -> dict[str, float]:
     """The classification accuracy score; a generated image's label is the digit of its category.
 
+    Categories without a digit are not drawn; of a code of fewer than ten classes some digits are not.
+
     Returns:
         classification_score and classification_score_of_training_images, fractions.
     """
@@ -207,7 +209,8 @@ def classification_scores(networks: Networks, config: Config, data: mnist.Mnist,
     def generate(step: int):
         key = latent_codes.key(config.seed, -2 - step)  # no training step draws these, nor do pictures
         codes = latent_codes.sample(code_sizes(config), classification_score.BATCH, key)
-        chosen = np.random.default_rng([config.seed, step]).choice(known, classification_score.BATCH)
+        generator = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(step,)))
+        chosen = generator.choice(known, classification_score.BATCH)
         codes = latent_codes.with_categories(codes, found.code, chosen)
         return pictures.generate(networks, codes), found.mapping[chosen]
 
@@ -229,4 +232,6 @@ def report(numbers: dict) -> str:
             "Accuracy per digit: " + "  ".join(f"{k}: {v:.2%}" for k, v in enumerate(numbers["accuracy_per_digit"])),
             f"Test accuracy: {numbers['accuracy']:.2%} ({numbers['wrong']} wrong)",
         ]
+    if "classification_score" in numbers:
+        lines += [classification_score.report(numbers)]
     return "\n".join(lines)

@@ -18,6 +18,8 @@ from shared.datasets import mnist
 LOG_DIR = SYSTEM_DIR / "log_dir" / "mnist"
 PUBLISHED = SYSTEM_DIR / "pretrained" / "default"
 PUBLISHED_JUDGE = SYSTEM_DIR / "pretrained" / "judge"
+RECORDED = ("encoder_accuracy", "generator_accuracy", "judge_accuracy")
+RECORDED += ("classification_score", "classification_score_of_training_images")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Flags:
     reconstruct: bool = False
     """A test image of each digit above G(E(x))."""
     classification_score: bool = False
-    """Accuracy on the test images of a classifier that learnt from generated ones alone, and of one that learnt from
-    the training images: minutes."""
+    """What --evaluate measures, and the accuracy on the test images of a classifier that learnt from generated ones
+    alone, and of one that learnt from the training images; takes minutes."""
     json: bool = False
     """Print the numbers of --evaluate as one JSON object, and nothing else, on standard output."""
     record: bool = False
@@ -86,7 +88,7 @@ def main() -> None:
     flags.import_tensorflow()
     from image_translation import classifier, evaluation, pictures
     from image_translation.networks import build_networks
-    from shared import checkpoints, classification_score, image_grids, trained_models
+    from shared import checkpoints, image_grids, trained_models
 
     networks = build_networks(config)
     evaluated = networks[:2]  # generator and encoder: published weights have no discriminator
@@ -96,16 +98,18 @@ def main() -> None:
     if data is not None:
         own_data = run_folders.check_data(model_dir, data.sha256, recorded)
 
-    if wanted & {"evaluate", "json", "record", "publish"}:
+    if wanted & {"evaluate", "classification_score", "json", "record", "publish"}:
         is_published = run_folders.is_published(model_dir)
         judge_dir = require_judge(PUBLISHED_JUDGE if is_published else model_dir / "judge")
         judge = classifier.load(judge_dir)
         numbers = evaluation.evaluate(networks, config, data, judge)
+        if chosen.classification_score:
+            numbers |= evaluation.classification_scores(networks, config, data)
         print(json.dumps(numbers) if chosen.json else evaluation.report(numbers))
         if own_data:
             trained_models.write_numbers(numbers, output_dir, step)
         if recorded:
-            metrics = {name: numbers[name] for name in ("encoder_accuracy", "generator_accuracy", "judge_accuracy")}
+            metrics = {name: numbers[name] for name in RECORDED if name in numbers}
             metrics |= {"best_step": step}
             trained = checkpoints.find(model_dir / "checkpoints").step  # the run's length; the best may be earlier
             trained_models.record(metrics, model_dir, trained, SYSTEM_DIR / "results.json", PUBLISHED)
@@ -116,10 +120,6 @@ def main() -> None:
             trained_models.fill(evaluated, PUBLISHED)  # rounded: what a fresh clone measures may differ by an image
             numbers = evaluation.evaluate(networks, config, data, judge)
             trained_models.write_numbers(numbers, PUBLISHED, step)
-
-    if chosen.classification_score:
-        scores = evaluation.classification_scores(networks, config, data)
-        print(classification_score.report(scores), file=sys.stderr if chosen.json else sys.stdout)
 
     drawn = {}
     if chosen.generate:

@@ -88,11 +88,11 @@ def report(numbers: dict) -> str:
     for name, rows in (("encoder", "test image"), ("generator", "digit that was asked for")):
         lines.append(f"Confusion of the {name} (row: {rows}, column: what it was called):")
         lines += ["  ".join(f"{count:5d}" for count in row) for row in numbers[f"{name}_confusion"]]
-    return "\n".join(
-        [
-            *lines,
-            f"Encoder's accuracy on the test images: {numbers['encoder_accuracy']:.2%} ({numbers['wrong']} wrong)",
-            f"Generator's accuracy: {numbers['generator_accuracy']:.2%}, "
-            f"by a judge that is right on {numbers['judge_accuracy']:.2%} of the test images",
-        ]
-    )
+    lines += [
+        f"Encoder's accuracy on the test images: {numbers['encoder_accuracy']:.2%} ({numbers['wrong']} wrong)",
+        f"Generator's accuracy: {numbers['generator_accuracy']:.2%}, "
+        f"by a judge that is right on {numbers['judge_accuracy']:.2%} of the test images",
+    ]
+    if "classification_score" in numbers:
+        lines += [classification_score.report(numbers)]
+    return "\n".join(lines)

@@ -191,6 +191,8 @@ def test_accuracy_confusion_and_wrong_images_are_counted(monkeypatch, said):
     assert numbers["confusion"][5][10] == 1  # category 3 stands for no digit
     assert (numbers["accuracy_per_digit"][2], numbers["accuracy_per_digit"][5]) == (0.5, 0)
     assert "50.00% (2 wrong)" in evaluation.report(numbers)
+    scores = {"classification_score": 0.25, "classification_score_of_training_images": 0.75}
+    assert evaluation.report(numbers | scores).endswith("score: 25.00%; of the training images: 75.00%")
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 30.0])
@@ -295,13 +297,18 @@ def test_classifiers_learn_from_generated_digits_of_their_category_alone_or_from
     mapping = np.array([-1, 7, 3])
     monkeypatch.setattr(classification_score, "score", score)
     monkeypatch.setattr(evaluation, "classifier", lambda *_: evaluation.Classifier(1, mapping, 0.5))
-    monkeypatch.setattr(pictures, "generate", lambda _, codes: codes.categorical[1])
-    command(monkeypatch, evaluate_model, "--classification_score", "--model_dir", run_folder, *DATA)
-    assert capsys.readouterr().out == "Classification accuracy score: 12.50%; of the training images: 25.00%\n"
-    (images, labels), (more, _) = drawn["classification_score"]
-    assert len(images) == len(labels) == 128 and set(labels) == {7, 3}  # a category without a digit has no label
-    np.testing.assert_array_equal(mapping[np.argmax(images, axis=1)], labels)
-    assert (np.asarray(images) != np.asarray(more)).any()
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"accuracy": 0.5})
+    monkeypatch.setattr(pictures, "generate", lambda _, codes: codes)
+    before = (run_folder / "evaluation.json").read_text()
+    command(monkeypatch, evaluate_model, "--classification_score", "--json", "--model_dir", run_folder, *DATA)
+    found = {"accuracy": 0.5, "classification_score": 0.125, "classification_score_of_training_images": 0.25}
+    assert json.loads(capsys.readouterr().out) == found
+    assert json.loads((run_folder / "evaluation.json").read_text()) == {"step": 2} | found
+    (run_folder / "evaluation.json").write_text(before)
+    (codes, labels), (more, _) = drawn["classification_score"]
+    assert len(codes.noise) == len(labels) == 128 and set(labels) == {7, 3}  # a category without a digit has no label
+    np.testing.assert_array_equal(mapping[np.argmax(codes.categorical[1], axis=1)], labels)
+    assert (codes.noise.numpy() != more.noise.numpy()).all()
     real = mnist.load(SAMPLE, unverified=True)
     known = {(image.tobytes(), label) for image, label in zip(real.train_images, real.train_labels)}
     for images, labels in drawn["classification_score_of_training_images"]:

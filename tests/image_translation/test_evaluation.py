@@ -65,6 +65,8 @@ def test_accuracies_and_confusions_are_counted_of_test_images_and_of_500_generat
     report = evaluation.report(numbers)
     assert "60.00% (2 wrong)" in report
     assert "Generator's accuracy: 90.00%, by a judge that is right on 20.00% of the test images" in report
+    scores = {"classification_score": 0.25, "classification_score_of_training_images": 0.75}
+    assert evaluation.report(numbers | scores).endswith("score: 25.00%; of the training images: 75.00%")
 
 
 # The commands
@@ -269,12 +271,17 @@ def test_classifiers_learn_from_generated_digits_alone_or_from_training_images_a
         return len(drawn) / 8
 
     monkeypatch.setattr(classification_score, "score", score)
-    monkeypatch.setattr(pictures, "generate", lambda _, codes: codes.categorical[0])
-    command(monkeypatch, evaluate_model, "--classification_score", "--model_dir", run_folder, *TEST_DATA)
-    assert capsys.readouterr().out == "Classification accuracy score: 12.50%; of the training images: 25.00%\n"
-    (images, labels), (more, _) = drawn["classification_score"]
-    np.testing.assert_array_equal(np.argmax(images, axis=1), labels)
-    assert len(labels) == 128 and (np.asarray(images) != np.asarray(more)).any()
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"encoder_accuracy": 0.5})
+    monkeypatch.setattr(pictures, "generate", lambda _, codes: codes)
+    before = (run_folder / "evaluation.json").read_text()
+    command(monkeypatch, evaluate_model, "--classification_score", "--json", "--model_dir", run_folder, *TEST_DATA)
+    found = {"encoder_accuracy": 0.5, "classification_score": 0.125, "classification_score_of_training_images": 0.25}
+    assert json.loads(capsys.readouterr().out) == found
+    assert json.loads((run_folder / "evaluation.json").read_text()) == {"step": 2} | found
+    (run_folder / "evaluation.json").write_text(before)
+    (codes, labels), (more, _) = drawn["classification_score"]
+    np.testing.assert_array_equal(np.argmax(codes.categorical[0], axis=1), labels)
+    assert len(labels) == 128 and (codes.noise.numpy() != more.noise.numpy()).all()
     real = mnist.load(SAMPLE, unverified=True)
     known = {(image.tobytes(), label) for image, label in zip(real.train_images, real.train_labels)}
     for images, labels in drawn["classification_score_of_training_images"]:

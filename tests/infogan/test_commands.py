@@ -1,4 +1,7 @@
-"""InfoGAN's two scripts as a user runs them. One story of real processes is told once and looked at by many tests."""
+"""InfoGAN's two scripts as a user runs them. Two stories are told once and looked at by many tests.
+
+Trainings that end, are stopped or killed are processes of their own; what follows happens within this one.
+"""
 
 import contextlib
 import io
@@ -228,6 +231,15 @@ def test_progress_is_plain_lines_where_there_is_no_terminal_and_tensorflow_adds_
 def test_it_is_said_where_the_presets_steps_end_before_the_epochs_that_were_typed(monkeypatch, arguments, told):
     monkeypatch.setattr(flags, "import_tensorflow", lambda *_: sys.exit(7))
     assert here(TRAIN, *arguments, *DATA, "--batch_size", 16) == (7, "", told)
+
+
+def test_the_default_network_is_trained_and_measured_by_the_same_command(tmp_path, monkeypatch):
+    few_generated_images(monkeypatch)
+    status, output, _ = here(TRAIN, *DATA, "--batch_size", 4, "--max_steps", 1, "--log_dir", tmp_path)
+    (run,) = tmp_path.iterdir()
+    assert status == 0 and output.splitlines()[-1] == f"Pictures and log: {run}"
+    assert json.loads((run / "settings.json").read_text())["config"]["preset"] == "default"
+    assert len(list(run.glob("interp_cont_*_1.png"))) == 4
 
 
 # Going on

@@ -203,7 +203,7 @@ def test_q_learns_to_read_the_codes_of_a_repeated_batch():
     history = [training.train_step(networks, optimizers, images, codes, KEY, config) for _ in range(12)]
     cost = [float(row["cross_entropy_categorical_0"]) for row in history]
     assert cost[0] == pytest.approx(math.log(10), abs=0.6)
-    assert cost[-1] < 0.6 * math.log(10)
+    assert np.mean(cost[-3:]) < 0.6 * math.log(10)
     bound = [float(row["mutual_information_bound"]) for row in history]
     assert np.add(bound, cost) == pytest.approx(np.full(12, math.log(10)), abs=1e-5)
 
@@ -252,7 +252,7 @@ class Sessions:
         def session(run_folder, steps):
             for variable, value in zip(variables, first):
                 variable.assign(value)
-            train(config, run_folder, steps)
+            assert train(config, run_folder, steps) is self.networks
             return [v.numpy().tobytes() for v in variables]
 
         with pytest.MonkeyPatch.context() as patch:
