@@ -1,6 +1,6 @@
 """InfoGAN's two scripts as a user runs them. Two stories are told once and looked at by many tests.
 
-Trainings that end, are stopped or killed are processes of their own; what follows happens within this one.
+A training that is stopped is a process of its own; all else that waits for TensorFlow happens within this one.
 """
 
 import contextlib
@@ -9,11 +9,9 @@ import json
 import os
 import re
 import runpy
-import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,8 @@ DATA = ("--data_dir", str(SAMPLE), "--unverified_data")
 # As on a user's machine: without what tests set for the golden numbers.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
 PATIENCE = 240  # seconds
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 
 def words(script, *arguments):
@@ -59,8 +59,8 @@ def here(script, *arguments):
     return status, output.getvalue(), complaint.getvalue()
 
 
-def interrupt(number, *arguments, cwd):
-    """Sends a training the signal once it has logged two steps; its exit status and lines of standard error."""
+def terminate(*arguments, cwd):
+    """Sends a training SIGTERM once it has logged two steps; its exit status and lines of standard error."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(words(TRAIN, *arguments), cwd=cwd, env=ENVIRONMENT, **pipes) as process:
         alarm = threading.Timer(PATIENCE, process.kill)
@@ -69,7 +69,7 @@ def interrupt(number, *arguments, cwd):
         for line in process.stderr or ():
             lines.append(line.rstrip("\n"))
             if len(steps_in(lines)) == 2 and line.startswith("step "):
-                process.send_signal(number)
+                process.terminate()
         status = process.wait()
         alarm.cancel()
     return status, lines
@@ -104,77 +104,56 @@ class Finished:
     def __init__(self, cwd):
         flags_ = ("--preset", "paper", *DATA, "--batch_size", 16, "--save_every", 1, "--log_every", 1, "--seed", 5)
         self.cwd = cwd
-        self.trained = finish(TRAIN, *flags_, "--max_steps", 2, "--log_dir", "runs", cwd=cwd)
-        assert self.trained.returncode == 0, self.trained.stderr
-        (self.run,) = (cwd / "runs").iterdir()
-        self.settings = json.loads((self.run / "settings.json").read_text())
-        self.files = files_in(self.run)
-        self.numbers = [json.loads((self.run / "evaluation.json").read_text())]
+        with pytest.MonkeyPatch.context() as patch:
+            few_generated_images(patch)
+            patch.chdir(cwd)
+            self.trained = here(TRAIN, *flags_, "--max_steps", 2, "--log_dir", "runs")
+            (self.run,) = (cwd / "runs").iterdir()
+            self.settings = json.loads((self.run / "settings.json").read_text())
+            self.files = files_in(self.run)
+            self.numbers = [json.loads((self.run / "evaluation.json").read_text())]
 
-    def go_on(self):
-        shown = ("--json", "--generate", "--traverse", "--interpolate")
-        self.evaluated = here(EVALUATE, "--model_dir", self.run, "--iteration", 1, *DATA, *shown)
-        self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
-        self.sizes = {path.name: size_of(path) for path in (self.run / "samples").iterdir()}
-        self.resumed = here(TRAIN, "--resume", "--log_dir", self.cwd / "runs", "--max_steps", 4)
-        self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
+            shown = ("--json", "--generate", "--traverse", "--interpolate")
+            self.evaluated = here(EVALUATE, "--model_dir", self.run, "--iteration", 1, *DATA, *shown)
+            self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
+            self.sizes = {path.name: size_of(path) for path in (self.run / "samples").iterdir()}
+            self.resumed = here(TRAIN, "--resume", "--log_dir", cwd / "runs", "--max_steps", 4)
+            self.numbers.append(json.loads((self.run / "evaluation.json").read_text()))
 
 
-class Interrupted:
-    """Stopped by SIGTERM, gone on with, killed, and gone on with to an end."""
+class Stopped:
+    """A process in another working directory, stopped by SIGTERM; then gone on with to an end."""
 
     def __init__(self, cwd):
-        flags_ = ("--preset", "paper", *DATA, "--batch_size", 16, "--log_every", 1, "--log_dir", cwd / "runs")
-        self.terminated, self.terminated_lines = interrupt(signal.SIGTERM, *flags_, "--save_every", 1000, cwd=cwd)
+        flags_ = ("--preset", "paper", *DATA, "--batch_size", 16, "--log_every", 1, "--save_every", 1000)
+        self.cwd = cwd
+        self.status, self.lines = terminate(*flags_, "--log_dir", "runs", cwd=cwd)
         (self.run,) = (cwd / "runs").iterdir()
-        self.saved_at_termination = newest_step(self.run)
-
-        self.killed, self.killed_lines = interrupt(
-            signal.SIGKILL, "--resume", self.run, "--save_every", 1, "--max_steps", 1000, cwd=cwd
-        )  # fmt: skip
-        self.saved_at_kill = newest_step(self.run)
-        (self.run / "checkpoints" / ".partial_00000099").mkdir()  # what a kill within a save leaves
-
-    def go_on(self):
-        self.gone_on, _, complaint = here(TRAIN, "--resume", self.run, "--max_steps", self.saved_at_kill + 2)
+        found = checkpoints.find(self.run / "checkpoints")
+        self.saved = found.step if found else 0
+        with pytest.MonkeyPatch.context() as patch:
+            few_generated_images(patch)
+            self.gone_on, _, complaint = here(TRAIN, "--resume", self.run, "--max_steps", self.saved + 2)
         self.gone_on_lines = complaint.splitlines()
 
 
-def newest_step(run):
-    found = checkpoints.find(run / "checkpoints")
-    return found.step if found else 0
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, untraced):
+    return Finished(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="module")
-def stories(tmp_path_factory):
-    """Both stories' processes side by side; what of them happens within this process, while others are waited for."""
-    folders = [tmp_path_factory.mktemp(name) for name in ("finished", "interrupted")]
-    with ThreadPoolExecutor() as pool, pytest.MonkeyPatch.context() as patch:
-        told = [pool.submit(story, folder) for story, folder in zip((Finished, Interrupted), folders)]
-        few_generated_images(patch)
-        interrupted = told[1].result()
-        interrupted.go_on()
-        finished = told[0].result()
-        finished.go_on()
-    return finished, interrupted
-
-
-@pytest.fixture(scope="module")
-def finished(stories):
-    return stories[0]
-
-
-@pytest.fixture(scope="module")
-def interrupted(stories):
-    return stories[1]
+def stopped(tmp_path_factory, untraced):
+    return Stopped(tmp_path_factory.mktemp("stopped"))
 
 
 # A training that finishes
 
 
 def test_a_training_from_another_folder_ends_with_the_measured_accuracy_and_where_its_pictures_are(finished):
-    lines = finished.trained.stdout.splitlines()
-    assert re.fullmatch(r"Test accuracy: \d+\.\d\d%", lines[-2])
+    status, output, _ = finished.trained
+    lines = output.splitlines()
+    assert status == 0 and re.fullmatch(r"Test accuracy: \d+\.\d\d%", lines[-2])
     assert lines[-1].startswith("Pictures and log: ") and lines[-1].endswith(finished.run.name)
     assert f"Test accuracy: {finished.numbers[0]['accuracy']:.2%}" == lines[-2]
 
@@ -214,8 +193,8 @@ def test_the_recorded_command_can_be_typed_again_and_names_no_folder_of_this_mac
     )
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal_and_tensorflow_adds_none(finished):
-    lines = finished.trained.stderr.splitlines()
+def test_progress_is_plain_lines_where_there_is_no_terminal(finished):
+    lines = finished.trained[2].splitlines()
     assert len(lines) == 2 and steps_in(lines) == [1, 2]
     assert "d_loss " in lines[0] and "g_loss " in lines[0] and "LI_G " in lines[0] and "LI_D " in lines[0]
 
@@ -261,41 +240,22 @@ def test_resume_takes_every_setting_from_the_run(finished):
     assert {path.name for path in (finished.run / "checkpoints").iterdir()} == {"step_00000003", "step_00000004"}
 
 
-def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(interrupted):
-    assert interrupted.terminated == 143
-    last = steps_in(interrupted.terminated_lines)[-1]
-    assert interrupted.saved_at_termination == last >= 2
-    assert interrupted.terminated_lines[-1] == (
-        f"Stopped after step {last}, which is saved. To go on, add: --resume {interrupted.run}"
-    )
+def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on_and_tensorflow_adds_no_word(stopped):
+    *lines, before_last, last = stopped.lines
+    assert stopped.status == 143
+    assert steps_in(lines) == list(range(1, len(lines) + 1))
+    assert stopped.saved == len(lines) >= 2
+    assert before_last == "Finishing this step and saving; a second signal ends at once."
+    run = stopped.run.relative_to(stopped.cwd)
+    assert last == f"Stopped after step {stopped.saved}, which is saved. To go on, add: --resume {run}"
 
 
-def test_what_sigterm_saved_is_gone_on_with(interrupted):
-    saved = interrupted.saved_at_termination
-    assert interrupted.killed_lines[0] == f"Going on with {interrupted.run} from step {saved}."
-    assert steps_in(interrupted.killed_lines)[:2] == [saved + 1, saved + 2]
-
-
-def test_a_kill_loses_at_most_one_save_interval_and_the_run_goes_on(interrupted):
-    assert interrupted.killed == -signal.SIGKILL
-    saved = interrupted.saved_at_kill
-    assert saved >= steps_in(interrupted.killed_lines)[1] - 1
-    assert interrupted.gone_on == 0
-    assert interrupted.gone_on_lines[0] == f"Going on with {interrupted.run} from step {saved}."
-    assert steps_in(interrupted.gone_on_lines) == [saved + 1, saved + 2]
-
-
-def test_what_a_kill_left_half_written_is_removed(interrupted):
-    assert not list((interrupted.run / "checkpoints").glob(".*"))
-
-
-def test_interrupted_sessions_leave_one_line_a_step(interrupted):
-    assert logged_steps(interrupted.run) == list(range(1, interrupted.saved_at_kill + 3))
-
-
-def test_an_interruption_is_no_traceback(interrupted):
-    for lines in (interrupted.terminated_lines, interrupted.killed_lines, interrupted.gone_on_lines):
-        assert not [line for line in lines if "Traceback" in line]
+def test_what_sigterm_saved_is_gone_on_with(stopped):
+    saved = stopped.saved
+    assert stopped.gone_on == 0
+    assert stopped.gone_on_lines[0] == f"Going on with {stopped.run} from step {saved}."
+    assert steps_in(stopped.gone_on_lines) == [saved + 1, saved + 2]
+    assert logged_steps(stopped.run) == list(range(1, saved + 3))
 
 
 # Evaluation
