@@ -18,11 +18,13 @@ class PairedImages(NamedTuple):
         images: uint8 [number, height, width, channels]; may be memory-mapped.
         identities: int [number].
         fixed: int [pairs, 2], the images of each pair; None: a pair is an image and any other of its identity.
+        members: of each identity the images, in order; empty where the pairs are fixed.
     """
 
     images: np.ndarray
     identities: np.ndarray
     fixed: np.ndarray | None
+    members: tuple[np.ndarray, ...] = ()
 
     @property
     def number(self) -> int:
@@ -59,7 +61,9 @@ def of_mnist(data: Mnist) -> PairedImages:
 
     Source: data_loader.py of the MNIST program.
     """
-    return PairedImages(data.train_images[..., np.newaxis], data.train_labels, None)
+    labels = data.train_labels
+    members = tuple(np.flatnonzero(labels == digit) for digit in range(labels.max() + 1))
+    return PairedImages(data.train_images[..., np.newaxis], labels, None, members)
 
 
 def steps_per_epoch(paired: PairedImages, batch_size: int) -> int:
@@ -85,19 +89,19 @@ def indices(paired: PairedImages, step: int, batch_size: int, seed: int) -> list
     numbers = range(BATCHES_A_STEP * step, BATCHES_A_STEP * (step + 1))
     rows = [batches.batch_indices(number, batch_size, paired.number, seed) for number in numbers]
     if paired.fixed is None:
-        first, second = rows, partners(paired.identities, rows[0], seed, step)
+        first, second = rows, partners(paired, rows[0], seed, step)
     else:
         first, second = [paired.fixed[row, 0] for row in rows], paired.fixed[rows[0], 1]
     return [first[0], second, *first[1:]]
 
 
-def partners(identities: np.ndarray, chosen: np.ndarray, seed: int, step: int) -> np.ndarray:
+def partners(paired: PairedImages, chosen: np.ndarray, seed: int, step: int) -> np.ndarray:
     """For each chosen image the number of another of its identity, all equally likely; itself if it is the only one."""
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(step, 1)))
-    found = np.empty_like(chosen)
-    for identity in np.unique(identities[chosen]):
-        members = np.flatnonzero(identities == identity)
-        rows = np.flatnonzero(identities[chosen] == identity)
+    found, identities = np.empty_like(chosen), paired.identities[chosen]
+    for identity in np.unique(identities):
+        members = paired.members[identity]
+        rows = np.flatnonzero(identities == identity)
         # A step of at least one, and of less than the whole way round, among the images of this identity.
         steps = generator.integers(1, max(2, len(members)), len(rows))
         found[rows] = members[(np.searchsorted(members, chosen[rows]) + steps) % len(members)]

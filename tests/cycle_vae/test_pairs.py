@@ -70,8 +70,8 @@ def test_a_pass_over_the_data_takes_every_image_once_through_all_three_parts_of_
 
 
 def test_partners_are_drawn_from_all_others_of_the_class_alike_and_anew():
-    chosen = np.array([0, 3, 7])
-    drawn = np.array([pairs.partners(LABELS, chosen, 0, step) for step in range(400)])
+    paired, chosen = pairs.of_mnist(MNIST), np.array([0, 3, 7])
+    drawn = np.array([pairs.partners(paired, chosen, 0, step) for step in range(400)])
     assert [sorted(set(column)) for column in drawn.T] == [[2, 4, 6, 8], [1, 5, 9], [7]]
     assert np.bincount(drawn[:, 0])[[2, 4, 6, 8]].min() > 70
 
