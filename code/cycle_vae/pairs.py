@@ -62,7 +62,7 @@ def of_mnist(data: Mnist) -> PairedImages:
     Source: data_loader.py of the MNIST program.
     """
     labels = data.train_labels
-    members = tuple(np.flatnonzero(labels == digit) for digit in range(labels.max() + 1))
+    members = tuple(np.flatnonzero(labels == digit) for digit in range(int(labels.max()) + 1))
     return PairedImages(data.train_images[..., np.newaxis], labels, None, members)
 
 
